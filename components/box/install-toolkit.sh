@@ -1,0 +1,37 @@
+# shellcheck shell=sh
+# Read by `sh -s` on a box, with sha256 set before it: brings the toolkit there, and the Node it runs on. It may be
+# killed at any line and run again: a version is whole or not there, and the command changes over in one rename.
+set -eu
+: "${sha256:?}"
+
+ensure_node() {
+  command -v node >/dev/null 2>&1 && return
+  export DEBIAN_FRONTEND=noninteractive
+  if ! apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends nodejs >/dev/null 2>&1; then
+    apt-get -o DPkg::Lock::Timeout=120 update >/dev/null
+    apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends nodejs >/dev/null
+  fi
+}
+
+install_toolkit() {
+  version=/opt/switchyard/toolkit/$sha256
+  if [ ! -f "$version/switchyard-box.cjs" ]; then
+    ensure_node
+    mkdir -p "$version"
+    base64 -d >"$version/partial"
+    echo "$sha256  $version/partial" | sha256sum --check --quiet
+    mv "$version/partial" "$version/switchyard-box.cjs"
+  fi
+  printf '#!/bin/sh\nexec node %s "$@"\n' "$version/switchyard-box.cjs" >/usr/local/bin/switchyard-box.partial
+  chmod 0755 /usr/local/bin/switchyard-box.partial
+  mv /usr/local/bin/switchyard-box.partial /usr/local/bin/switchyard-box
+  forget_old_versions
+  echo "{\"toolkit\":\"$sha256\"}"
+}
+
+# A baker that runs at this moment runs on the version it started with: the last five stay.
+forget_old_versions() {
+  for old in $(ls -1dt /opt/switchyard/toolkit/*/ | tail -n +6); do
+    case $old in "$version"/) ;; *) rm -rf "$old" ;; esac
+  done
+}

@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { buildFingerprint } from "../../rollout/fingerprint.ts";
+import type { ReleaseManifest, Source } from "../../rollout/manifest.ts";
+import type { Host } from "./host.ts";
+import { mustRun } from "./run.ts";
+
+/** Builds on the box: made once per build fingerprint, whole or not there, the last few kept (CHR-5, CHR-6). */
+
+export function buildDirectory(host: Host, manifest: ReleaseManifest): string {
+  return join(host.releasesDirectory, "builds", `${manifest.system}-${buildFingerprint(manifest)}`);
+}
+
+/** Makes the build unless it is there. A build killed half way leaves only a `.partial` folder, replaced next time. */
+export async function build(host: Host, manifest: ReleaseManifest): Promise<void> {
+  const finished = buildDirectory(host, manifest);
+  if (await exists(finished)) {
+    const now = new Date();
+    await utimes(finished, now, now);
+    return;
+  }
+  const partial = `${finished}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(join(host.releasesDirectory, "builds"), { recursive: true, mode: 0o755 });
+  try {
+    await fetchSource(manifest.source, partial);
+    await giveToBuilder(host, partial);
+    for (const command of manifest.build) {
+      const shell = ["sh", "-eu", "-c", command];
+      await mustRun(host.buildUser ? ["runuser", "-u", host.buildUser, "--", ...shell] : shell, {
+        cwd: partial,
+        seconds: manifest.buildSeconds,
+        env: { HOME: partial, CI: "true" },
+      });
+    }
+    await rename(partial, finished);
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw new Error(`building ${manifest.system} ${manifest.release} failed: ${(error as Error).message}`);
+  }
+}
+
+/** Removes builds that no placed release uses, beyond the `kept` most recently used ones, and what kills left. */
+export async function pruneBuilds(host: Host, system: string, used: readonly string[], kept: number) {
+  const folder = join(host.releasesDirectory, "builds");
+  if (!(await exists(folder))) return;
+  const mine = (await readdir(folder)).filter(
+    (name) => name.startsWith(`${system}-`) && !name.endsWith(".partial"),
+  );
+  const unused = mine.map((name) => join(folder, name)).filter((path) => !used.includes(path));
+  const aged = await Promise.all(unused.map(async (path) => ({ path, at: (await stat(path)).mtimeMs })));
+  aged.sort((a, b) => b.at - a.at);
+  for (const { path } of aged.slice(kept)) await rm(path, { recursive: true, force: true });
+}
+
+async function fetchSource(source: Source, into: string): Promise<void> {
+  if (source.kind === "artifact") return fetchArtifact(source, into);
+  const { url, tag, commit } = source;
+  const quiet = ["-c", "advice.detachedHead=false", "-c", "safe.directory=*"];
+  await mustRun(["git", ...quiet, "clone", "--quiet", "--depth", "1", "--branch", tag, "--", url, into], {
+    seconds: 300,
+    env: { GIT_TERMINAL_PROMPT: "0" },
+  });
+  const found = (await mustRun(["git", "-C", into, "rev-parse", "HEAD"], { seconds: 30 })).trim();
+  if (commit !== undefined && found !== commit) {
+    throw new Error(
+      `tag ${tag} of ${url} names commit ${found}, but the release was frozen at ${commit}: the tag has moved`,
+    );
+  }
+}
+
+async function fetchArtifact(source: Extract<Source, { kind: "artifact" }>, into: string): Promise<void> {
+  const archive = `${into}.tar.gz`;
+  try {
+    await pipeline(await openArtifact(source.url), createWriteStream(archive, { mode: 0o600 }));
+    const hash = createHash("sha256");
+    await pipeline(createReadStream(archive), hash);
+    const found = hash.digest("hex");
+    if (found !== source.sha256) {
+      throw new Error(
+        `${source.url} has the checksum ${found}, expected ${source.sha256}; nothing was unpacked`,
+      );
+    }
+    await mkdir(into, { recursive: true });
+    await mustRun(["tar", "-xzf", archive, "-C", into, "--no-same-owner"], { seconds: 300 });
+  } finally {
+    await rm(archive, { force: true });
+  }
+}
+
+async function openArtifact(url: string): Promise<NodeJS.ReadableStream> {
+  if (!/^https?:/.test(url)) return createReadStream(url.replace(/^file:\/\//, ""));
+  const response = await fetch(url, { signal: AbortSignal.timeout(300_000) });
+  if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}`);
+  return Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
+}
+
+async function giveToBuilder(host: Host, folder: string): Promise<void> {
+  if (host.buildUser) await mustRun(["chown", "-R", `${host.buildUser}:`, folder], { seconds: 60 });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

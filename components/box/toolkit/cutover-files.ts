@@ -1,0 +1,22 @@
+import { join } from "node:path";
+import type { CutoverRequest, Outcome } from "../../rollout/cutover/machine.ts";
+import type { Host } from "./host.ts";
+import { systemDirectory } from "./records.ts";
+
+/** Files by which the cutover verb, its watchdog and its baker speak with each other, and with who comes after them. */
+
+export interface Report {
+  readonly request: CutoverRequest;
+  readonly outcome: Outcome | { readonly held: false; readonly error: string };
+}
+
+/** Name of the job that runs apart from the engine: one a system, so two cutovers of it never overlap. */
+export const jobOf = (system: string) => `cutover-${system}`;
+export const requestFile = (host: Host, system: string) =>
+  join(systemDirectory(host, system), "cutover-request.json");
+export const reportFile = (host: Host, system: string) =>
+  join(systemDirectory(host, system), "cutover-report.json");
+/** The step the baker is in, for `status` and for tests that kill it there. */
+export const phaseFile = (host: Host, system: string) =>
+  join(systemDirectory(host, system), "cutover-phase.json");
+export const bakerFile = (host: Host, system: string) => join(systemDirectory(host, system), "baker.json");

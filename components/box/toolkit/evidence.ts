@@ -1,0 +1,54 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { writeDurably } from "./durable.ts";
+import type { Host } from "./host.ts";
+import { type ReleaseRecord, readSecrets, systemDirectory } from "./records.ts";
+import { unitName } from "./units.ts";
+
+/** Evidence of a failed gate or bake: the journals of a release, what was measured; secrets redacted. */
+
+const keptFiles = 50;
+
+export interface Evidence {
+  /** Last lines of the services' journals. */
+  readonly journal: string[];
+  /** File that holds the whole of it. */
+  readonly file: string;
+}
+
+/** Writes the last 100 journal lines of every service (CHR-7) and the measurements to a file of its own. */
+export async function keepEvidence(
+  host: Host,
+  release: ReleaseRecord,
+  step: string,
+  measured: unknown,
+): Promise<Evidence> {
+  const redact = redactor(Object.values(await readSecrets(host, release)));
+  const journals = await Promise.all(
+    release.manifest.services.map(async (service) => ({
+      service: service.name,
+      lines: (await host.journal(unitName(release, service), 100).catch(() => [])).map(redact),
+    })),
+  );
+  const folder = join(systemDirectory(host, release.manifest.system), "evidence");
+  const at = new Date().toISOString().replaceAll(":", "");
+  const file = join(folder, `${at}-${release.manifest.release}-${step}.json`);
+  await writeDurably(file, `${redact(JSON.stringify({ step, measured, journals }, null, 2))}\n`);
+  await forgetOldest(folder);
+  const spoken = journals.filter(({ lines }) => lines.length > 0);
+  return {
+    file,
+    journal: spoken.flatMap(({ service, lines }) => lines.slice(-5).map((l) => `${service}: ${l}`)),
+  };
+}
+
+/** Replaces every secret value of more than three characters by a word that says what stood there. */
+export function redactor(secrets: readonly string[]): (text: string) => string {
+  const values = secrets.filter((value) => value.length > 3).sort((a, b) => b.length - a.length);
+  return (text) => values.reduce((shown, value) => shown.replaceAll(value, "[secret]"), text);
+}
+
+async function forgetOldest(folder: string): Promise<void> {
+  const files = (await readdir(folder)).sort();
+  for (const file of files.slice(0, -keptFiles)) await rm(join(folder, file), { force: true });
+}

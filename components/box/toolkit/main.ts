@@ -1,0 +1,73 @@
+#!/usr/bin/env node
+import { text } from "node:stream/consumers";
+import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
+import type { GroundSpec, Host } from "./host.ts";
+import { openHost } from "./open-host.ts";
+import { type Policy, readCutover, writePolicy } from "./records.ts";
+import { bakeCutover, bakeUnderWatch } from "./verbs/baker.ts";
+import { boot, recover, startSingletons } from "./verbs/boot.ts";
+import { cutover } from "./verbs/cutover.ts";
+import { gates } from "./verbs/gates.ts";
+import { ground } from "./verbs/ground.ts";
+import { observe } from "./verbs/observe.ts";
+import { place, refuseIfServing, remove } from "./verbs/place.ts";
+import { type Delivery, preflight } from "./verbs/preflight.ts";
+import { backupBeforeMigration, migrate, rollbackMigration } from "./verbs/schema.ts";
+import { arm, withdraw } from "./verbs/withdraw.ts";
+
+/**
+ * switchyard-box: the verbs of a box. The engine's Commands call them, and people may: each says what it left in one
+ * line of JSON, is safe to repeat and to be killed, and takes secrets on standard input only.
+ */
+type Verb = (host: Host, system: string, release: string, fingerprint: string) => Promise<unknown>;
+
+const verbs: Readonly<Record<string, Verb>> = {
+  ground: async (host) => ground(host, await input<GroundSpec & { receipt: string }>()),
+  policy: async (host, system) => writePolicy(host, system, await input<Policy>()),
+  preflight: async (host) => preflight(host, await input<Delivery>()),
+  backup: (host, system, _release, fingerprint) => backupBeforeMigration(host, system, fingerprint),
+  migrate: async (host, system, _release, fingerprint) => {
+    const { kept } = await input<{ kept: string[] }>();
+    return migrate(host, system, fingerprint, kept);
+  },
+  place: (host, system, _release, fingerprint) => place(host, system, fingerprint),
+  gates: (host, system, _release, fingerprint) => gates(host, system, fingerprint),
+  guarded: async () => undefined,
+  guard: (host, system, _release, fingerprint) => refuseIfServing(host, system, fingerprint),
+  remove: (host, system, _release, fingerprint) => remove(host, system, fingerprint),
+  cutover: async (host, system, _release, fingerprint) => {
+    const { receipt } = await input<{ receipt: string }>();
+    return cutover(host, system, { to: fingerprint, receipt });
+  },
+  flip: async (host, system, _release, fingerprint) => {
+    const { by, reason } = await input<{ by: string; reason: string }>();
+    const request: CutoverRequest = { to: fingerprint, receipt: `flip-${Date.now()}`, flip: { by, reason } };
+    await cutover(host, system, request);
+    return readCutover(host, system);
+  },
+  withdraw: (host, system) => withdraw(host, system),
+  arm: async (host, system) => arm(host, system, (await input<{ minutes: number }>()).minutes),
+  recover: (host, system) => recover(host, system),
+  "rollback-migration": (host, system, _release, fingerprint) => rollbackMigration(host, system, fingerprint),
+  observe: (host) => observe(host),
+  boot: (host) => boot(host),
+  "start-singletons": (host) => startSingletons(host),
+  "bake-under-watch": (host, system) => bakeUnderWatch(host, system),
+  bake: (host, system) => bakeCutover(host, system),
+};
+
+async function input<T>(): Promise<T> {
+  return JSON.parse(await text(process.stdin)) as T;
+}
+
+async function main([name = "", system = "", release = "", fingerprint = ""]: string[]): Promise<string> {
+  const verb = verbs[name];
+  if (!verb) throw new Error(`there is no verb "${name}"; there are: ${Object.keys(verbs).join(", ")}`);
+  const left = await verb(await openHost(), system, release, fingerprint);
+  return `${JSON.stringify(left ?? { done: name })}\n`;
+}
+
+main(process.argv.slice(2)).then(
+  (line) => process.stdout.write(line, () => process.exit(0)),
+  (error: Error) => process.stderr.write(`${error.message}\n`, () => process.exit(1)),
+);

@@ -1,0 +1,42 @@
+import { checkConnections } from "../connections.ts";
+import type { Host } from "../host.ts";
+import { markDone, readPolicy, readSecrets, requireRelease } from "../records.ts";
+import { checkServiceHealth } from "../service-health.ts";
+import { serving, unitName } from "../units.ts";
+
+/** One line a rule: what was measured against what is allowed. */
+export type GateLine = string;
+
+/**
+ * The gates a release passes before any traffic: its processes run, answer their health path, and reach their
+ * database and Redis (CHR-7). Leaves the mark that the cutover asks for, so `--target` cannot walk around it.
+ */
+export async function gates(host: Host, system: string, fingerprint: string): Promise<GateLine[]> {
+  const release = await requireRelease(host, system, fingerprint);
+  if (!release.done.place)
+    throw new Error(`${system} ${release.manifest.release} is not placed on this box yet`);
+  const { healthSeconds } = await readPolicy(host, system);
+  const lines: GateLine[] = [];
+  for (const service of serving(release)) {
+    const finding = await checkServiceHealth(host, release, service, healthSeconds);
+    if (finding)
+      throw new GateError(finding.rule, finding.measured, finding.allowed, finding.journal, finding.evidence);
+    const { active, restarts } = await host.unitState(unitName(release, service));
+    if (active !== "running") throw new GateError(`${service.name} runs`, active, "running", [], "");
+    lines.push(`${service.name}: healthy on ${service.health}, running, ${restarts} restarts`);
+  }
+  lines.push(...(await checkConnections(release.manifest.checks, await readSecrets(host, release))));
+  await markDone(host, release, "gates");
+  return lines;
+}
+
+export class GateError extends Error {
+  constructor(rule: string, measured: string, allowed: string, journal: readonly string[], evidence: string) {
+    const lines = [`gate: ${rule}`, `measured: ${measured}`, `allowed: ${allowed}`];
+    if (journal.length > 0)
+      lines.push("last journal lines:", ...journal.slice(-10).map((line) => `  ${line}`));
+    if (evidence) lines.push(`evidence on the box: ${evidence}`);
+    super(lines.join("\n"));
+    this.name = "GateError";
+  }
+}

@@ -1,0 +1,194 @@
+import { failureReadings, increaseReadings, slopeReadings, trafficReadings } from "./readings.ts";
+import { measuredLine, type RuleLine } from "./report.ts";
+import { type Judgement, judge, type Reading, type Rule, type RuleTable } from "./rules.ts";
+import { addSample, evidenceOf, nothingSeen, type Sample, type Seen, type WatchedService } from "./seen.ts";
+
+/**
+ * What was seen of a release while it bakes, and the verdict on it. The clock is the caller's: times are milliseconds
+ * of a monotonic clock, and nothing here waits or reads anything.
+ */
+
+export interface ObservationOptions {
+  readonly rules: RuleTable;
+  readonly services: readonly WatchedService[];
+  /** Whether the release depends on a database; without one databaseFailures does not apply. */
+  readonly database: boolean;
+  /** Requests a reading of errorRate, p95 or p99 is made of at least. @default 20 */
+  readonly minimumRequests?: number;
+  /** Seconds after which a service that is no longer measured is "no-verdict" again. @default 30 */
+  readonly staleSeconds?: number;
+}
+
+export interface Verdict {
+  /**
+   * rollback: at once. no-verdict: the release has not proved itself (no traffic, a window not yet filled, a rule above
+   * its limit at this moment but not yet for long enough): go on watching, never confirm. investigate: may be confirmed,
+   * with the finding recorded. ok: every rule was measured over its whole window and held.
+   */
+  readonly decision: "ok" | "rollback" | "investigate" | "no-verdict";
+  /** The rule that decides, @example "errorRate > 5 % for 120 s"; "" when ok. */
+  readonly rule: string;
+  readonly service: string | null;
+  readonly measured: string;
+  readonly allowed: string;
+  /** Monotonic milliseconds at which the deciding rule was broken. */
+  readonly brokenAt: number | null;
+  /** One entry a rule of the table, in its order. */
+  readonly lines: readonly RuleLine[];
+}
+
+export class Observation {
+  readonly #options: Required<ObservationOptions>;
+  readonly #seen: ReadonlyMap<string, Seen>;
+  #startedAt: number | null = null;
+  #now = 0;
+  #samples = 0;
+  #stopped: { at: number; by: string; reason: string } | null = null;
+
+  constructor(options: ObservationOptions) {
+    this.#options = { minimumRequests: 20, staleSeconds: 30, ...options };
+    this.#seen = new Map(options.services.map((service) => [service.name, nothingSeen()]));
+  }
+
+  /** @throws for a service that the options do not name, and for time that runs backwards. */
+  add(sample: Sample): void {
+    if (this.#startedAt !== null && sample.at < this.#now) {
+      throw new Error(`sample at ${sample.at} ms after one at ${this.#now} ms: the clock must be monotonic`);
+    }
+    const before = this.#startedAt === null ? sample.at : this.#now;
+    this.#startedAt ??= sample.at;
+    this.#now = sample.at;
+    this.#samples += 1;
+    for (const [name, service] of Object.entries(sample.services)) {
+      const seen = this.#seen.get(name);
+      const watched = this.#options.services.find((one) => one.name === name);
+      if (!seen || !watched) {
+        throw new Error(`sample of "${name}": expected one of ${[...this.#seen.keys()].join(", ")}`);
+      }
+      addSample(seen, service, before, sample.at, watched);
+    }
+  }
+
+  /** Somebody pulled the handle (TRD-6, emergency_stop): rollback at once, whatever was measured. */
+  emergencyStop(stop: { at: number; by: string; reason: string }): void {
+    this.#stopped ??= stop;
+    this.#now = Math.max(this.#now, stop.at);
+  }
+
+  /** Judges everything seen so far. A rollback stays one. */
+  verdict(now: number = this.#now): Verdict {
+    const lines = this.#options.rules.map((rule) => this.#line(rule, now));
+    if (this.#stopped) {
+      const { at, by, reason } = this.#stopped;
+      const rule = "emergencyStop";
+      return {
+        decision: "rollback",
+        rule,
+        service: null,
+        measured: `${reason} (${by})`,
+        allowed: "none",
+        brokenAt: at,
+        lines,
+      };
+    }
+    const broken = (decision: Rule["decision"]) =>
+      lines
+        .filter((line) => line.state === "broken" && line.rule.decision === decision)
+        .sort((a, b) => a.brokenAt! - b.brokenAt!)[0];
+    const unproved = lines.find((line) => line.state === "unmeasured" || line.state === "unsettled");
+    const nothing = lines.every((line) => line.state === "not applicable");
+    if (broken("rollback")) return decided("rollback", broken("rollback")!, lines);
+    if (unproved) return decided("no-verdict", unproved, lines);
+    if (broken("investigate")) return decided("investigate", broken("investigate")!, lines);
+    if (nothing) return { ...ok(lines), decision: "no-verdict", rule: "no rule applies" };
+    return ok(lines);
+  }
+
+  /** Everything the verdict rests on, as plain JSON; times in seconds since the first sample. */
+  evidence(now: number = this.#now): object {
+    const seconds = (at: number) => Number(((at - (this.#startedAt ?? 0)) / 1000).toFixed(3));
+    const { services, rules: _, ...options } = this.#options;
+    const { lines, ...verdict } = this.verdict(now);
+    return {
+      verdict: { ...verdict, brokenAt: verdict.brokenAt === null ? null : seconds(verdict.brokenAt) },
+      rules: lines.map((line) => line.text),
+      ...options,
+      seconds: seconds(now),
+      samples: this.#samples,
+      emergencyStop: this.#stopped && { ...this.#stopped, at: seconds(this.#stopped.at) },
+      services: services.map((service) => ({
+        ...service,
+        ...evidenceOf(this.#seen.get(service.name)!, seconds),
+      })),
+    };
+  }
+
+  #line(rule: Rule, now: number): RuleLine {
+    const applies = this.#options.services.filter((service) => this.#applies(rule, service));
+    const judged = applies.map((service) => ({
+      service: service.name,
+      judgement: judge(rule, this.#readings(rule, service.name), now, this.#staleSeconds(rule)),
+    }));
+    const order: Judgement["state"][] = ["broken", "unsettled", "unmeasured", "held"];
+    const worst = judged.sort(
+      (a, b) =>
+        order.indexOf(a.judgement.state) - order.indexOf(b.judgement.state) ||
+        (b.judgement.value ?? -1) - (a.judgement.value ?? -1),
+    )[0];
+    return measuredLine(rule, worst?.service ?? null, worst?.judgement ?? null);
+  }
+
+  /** Traffic rules ask serving services, databaseFailures those that probe one, counters those with metrics. */
+  #applies(rule: Rule, service: WatchedService): boolean {
+    const { metric } = rule;
+    if (metric === "errorRate" || metric === "p95" || metric === "p99") return service.kind === "serving";
+    if (metric === "databaseFailures") {
+      // Whoever was asked answers for the release; before anybody was, every service still owes it.
+      const asked = [...this.#seen.values()].some((seen) => seen.database.length > 0);
+      return this.#options.database && (!asked || this.#seen.get(service.name)!.database.length > 0);
+    }
+    if (metric === "cpu" || metric.startsWith("counter:")) return service.metrics;
+    return true;
+  }
+
+  #readings(rule: Rule, service: string): readonly Reading[] {
+    const seen = this.#seen.get(service)!;
+    switch (rule.metric) {
+      case "errorRate":
+      case "p95":
+      case "p99":
+        return trafficReadings(rule, seen.traffic, this.#options.minimumRequests);
+      case "healthFailures":
+        return failureReadings(seen.health);
+      case "databaseFailures":
+        return failureReadings(seen.database);
+      case "restarts":
+        return seen.restarts;
+      case "memoryGrowth":
+        return slopeReadings(rule, seen.memory);
+      case "cpu":
+        return seen.cpu;
+      default:
+        return increaseReadings(rule, seen.counters[rule.metric.slice("counter:".length)] ?? []);
+    }
+  }
+
+  /** A reading may be as old as the rule's window before the service counts as no longer measured. */
+  #staleSeconds(rule: Rule): number {
+    return Math.max(this.#options.staleSeconds, rule.forSeconds);
+  }
+}
+
+/** The counters that a table's rules name, for `readScrape`. */
+export function countersOf(rules: RuleTable): string[] {
+  return rules.flatMap((rule) => (rule.metric.startsWith("counter:") ? [rule.metric.slice(8)] : []));
+}
+
+function decided(decision: Verdict["decision"], line: RuleLine, lines: readonly RuleLine[]): Verdict {
+  const { service, measured, allowed, brokenAt } = line;
+  return { decision, rule: line.name, service, measured, allowed, brokenAt, lines };
+}
+
+function ok(lines: readonly RuleLine[]): Verdict {
+  return { decision: "ok", rule: "", service: null, measured: "", allowed: "", brokenAt: null, lines };
+}

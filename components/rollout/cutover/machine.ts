@@ -1,0 +1,217 @@
+import type { CutoverState, Failure } from "./state.ts";
+
+/**
+ * The cutover, once for every target: health → pending → switch → bake → confirm, and the way back. It runs on the
+ * target, so that killing the engine, the runner or the network in between changes nothing.
+ *
+ * Two rules carry it. Taking back goes to `confirmed`, never to what the front door happens to name. And `pending` is
+ * written before the first request moves and cleared in the same write that confirms or takes back, so that whoever
+ * finds a `pending` without a living baker knows what to do.
+ */
+
+/** What a check found wrong; absent when nothing is. */
+export type Finding = Pick<Failure, "rule" | "measured" | "allowed" | "journal" | "evidence">;
+
+export interface CutoverTarget {
+  readState(): Promise<CutoverState>;
+  /** Durable and atomic: a reader sees the old state or the new one, also after a power cut. */
+  writeState(state: CutoverState): Promise<void>;
+  /** Waits, bounded, until the release is ready to take traffic. */
+  checkHealth(fingerprint: string): Promise<Finding | null>;
+  /**
+   * New requests go to `to` (null: nothing, 503) and to nothing else; singletons of every other release are gone
+   * before those of `to` start. Safe to repeat, and safe after dying half way.
+   */
+  moveTraffic(to: string | null): Promise<void>;
+  /** Watches the release under traffic for its bake; `short` when it has served a whole one before. */
+  bake(fingerprint: string, short: boolean): Promise<Finding | null>;
+  /** What a reboot brings back is the release given. */
+  remember(fingerprint: string | null): Promise<void>;
+  /** Requests in flight on releases that no longer serve end, bounded. */
+  drain(): Promise<void>;
+  releaseName(fingerprint: string): Promise<string>;
+  now(): Date;
+}
+
+export interface CutoverRequest {
+  readonly to: string;
+  readonly receipt: string;
+  /** An emergency flip: no bake, health only, and the release left is remembered as left on purpose. */
+  readonly flip?: { readonly by: string; readonly reason: string };
+}
+
+export type Outcome = { readonly held: true } | { readonly held: false; readonly failure: Failure };
+
+export const steps = ["health", "pending", "switch", "bake", "confirm", "remember"] as const;
+export type Step = (typeof steps)[number];
+
+/** Called before each step: the baker's heartbeat, and the place where tests kill it. */
+export type AtStep = (step: Step) => Promise<void> | void;
+
+/** Runs one cutover to its end. Throws only when taking back itself failed; the state then says `stuck`. */
+export async function cutOver(
+  target: CutoverTarget,
+  request: CutoverRequest,
+  atStep: AtStep = () => {},
+): Promise<Outcome> {
+  const { to, receipt } = request;
+  if ((await target.readState()).pending) await takeBack(target, { step: "killed", ...killed });
+  const before = await target.readState();
+  if (before.stuck) throw new StuckError(before.stuck);
+  if (before.confirmed === to) return hold(target, before, request);
+  if (before.flipped?.from === to && !request.flip) {
+    return fail(target, await failure(target, to, "flip", leftOnPurpose(before.flipped)));
+  }
+
+  await atStep("health");
+  const unhealthy = await target.checkHealth(to);
+  if (unhealthy) return fail(target, await failure(target, to, "health", unhealthy));
+
+  await atStep("pending");
+  await target.writeState({
+    ...before,
+    pending: { from: before.confirmed, to, receipt, startedAt: target.now().toISOString() },
+  });
+  try {
+    await atStep("switch");
+    await target.moveTraffic(to);
+    await atStep("bake");
+    const bad = request.flip ? null : await target.bake(to, before.baked.includes(to));
+    if (bad) return takeBack(target, { step: "bake", ...bad });
+  } catch (error) {
+    if (error instanceof KilledError) throw error;
+    return takeBack(target, { step: "switch", ...brokenSwitch(error) });
+  }
+  await atStep("confirm");
+  await confirm(target, before, request);
+  await atStep("remember");
+  await target.remember(to);
+  await target.drain();
+  return { held: true };
+}
+
+/**
+ * Ends a cutover that nobody drives any more: traffic goes back to what is confirmed. Returns null where nothing was
+ * pending; what a reboot brings back is made to agree in either case.
+ */
+export async function resolve(target: CutoverTarget, step: "killed" | "reboot"): Promise<Failure | null> {
+  const state = await target.readState();
+  if (!state.pending && !state.stuck) {
+    await target.remember(state.confirmed);
+    return null;
+  }
+  const outcome = await takeBack(target, { step, ...(step === "killed" ? killed : rebooted) });
+  return outcome.held ? null : outcome.failure;
+}
+
+/** Traffic leaves the system altogether: what `destroy` does before anything is deleted. */
+export async function withdraw(target: CutoverTarget): Promise<void> {
+  const state = await target.readState();
+  await target.moveTraffic(null);
+  await target.writeState({ ...state, confirmed: null, receipt: null, pending: null, flipped: null });
+  await target.remember(null);
+  await target.drain();
+}
+
+async function hold(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<Outcome> {
+  await target.moveTraffic(request.to);
+  await target.writeState({ ...before, receipt: request.receipt, flipped: null });
+  await target.remember(request.to);
+  return { held: true };
+}
+
+async function confirm(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<void> {
+  const { to, receipt, flip } = request;
+  await target.writeState({
+    ...before,
+    confirmed: to,
+    receipt,
+    pending: null,
+    lastFailure: null,
+    baked: flip ? before.baked : [...before.baked.filter((known) => known !== to), to].slice(-20),
+    flipped:
+      flip && before.confirmed
+        ? { from: before.confirmed, at: target.now().toISOString(), by: flip.by, reason: flip.reason }
+        : null,
+  });
+}
+
+type FailureOfStep = Finding & { readonly step: Failure["step"] };
+
+async function takeBack(target: CutoverTarget, why: FailureOfStep): Promise<Outcome> {
+  const state = await target.readState();
+  const blamed = state.pending?.to ?? state.lastFailure?.fingerprint ?? "unknown";
+  const what = await failure(target, blamed, why.step, why);
+  let last: unknown;
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    try {
+      await target.moveTraffic(state.confirmed);
+      await target.writeState({ ...state, pending: null, stuck: null, lastFailure: what });
+      await target.remember(state.confirmed);
+      await target.drain();
+      return { held: false, failure: what };
+    } catch (error) {
+      if (error instanceof KilledError) throw error;
+      last = error;
+    }
+  }
+  const stuck = `taking traffic back to ${state.confirmed ?? "nothing"} failed three times: ${message(last)}`;
+  await target.writeState({ ...state, stuck, lastFailure: what });
+  throw new StuckError(stuck);
+}
+
+async function fail(target: CutoverTarget, what: Failure): Promise<Outcome> {
+  await target.writeState({ ...(await target.readState()), lastFailure: what });
+  return { held: false, failure: what };
+}
+
+async function failure(target: CutoverTarget, fingerprint: string, step: Failure["step"], finding: Finding) {
+  const at = target.now().toISOString();
+  const release = await target.releaseName(fingerprint);
+  const { rule, measured, allowed, journal, evidence } = finding;
+  return { fingerprint, release, step, rule, measured, allowed, journal, evidence, at, verdictAt: at };
+}
+
+const killed: Finding = {
+  rule: "the baker lives until its verdict",
+  measured: "it was ended before",
+  allowed: "no end before the verdict",
+  journal: [],
+  evidence: "",
+};
+const rebooted: Finding = { ...killed, measured: "the machine was started again" };
+
+function leftOnPurpose(flip: NonNullable<CutoverState["flipped"]>): Finding {
+  return {
+    rule: "a release that a flip has left does not come back by itself",
+    measured: `${flip.by} flipped away from it at ${flip.at}: ${flip.reason}`,
+    allowed: "pins that name what serves (`switchyard rollback`), or `switchyard flip` back to it",
+    journal: [],
+    evidence: "",
+  };
+}
+
+function brokenSwitch(error: unknown): Finding {
+  return {
+    rule: "traffic can be moved",
+    measured: message(error),
+    allowed: "no error",
+    journal: [],
+    evidence: "",
+  };
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Taking back failed: nothing moves any more until a person has looked (`switchyard recover`). */
+export class StuckError extends Error {
+  constructor(what: string) {
+    super(`${what}; later cutovers are blocked until \`switchyard recover\` has put traffic back`);
+    this.name = "StuckError";
+  }
+}
+
+/** Thrown by a test's AtStep in the place of SIGKILL: no step may catch it. */
+export class KilledError extends Error {}

@@ -1,0 +1,82 @@
+/**
+ * What a release renders to: plain text from plain values, so that it can be fingerprinted, frozen and compared.
+ * A manifest never holds a secret's value, only its revision; values travel beside it, on stdin.
+ */
+
+/** How a process of a system takes over: placed beside and switched, or never active twice (ALL-6). */
+export type ServiceKind = "serving" | "singleton";
+
+/** Where a release's files come from. */
+export type Source =
+  | {
+      readonly kind: "git";
+      /** A URL or a path that git understands on the target. */
+      readonly url: string;
+      readonly tag: string;
+      /** The commit the tag named when the release was frozen (40 hex digits); a moved tag is refused. */
+      readonly commit?: string;
+    }
+  | {
+      readonly kind: "artifact";
+      /** An https URL, a file path on the target, or file:///path of a .tar.gz. */
+      readonly url: string;
+      /** 64 hex digits; anything else that arrives is refused. */
+      readonly sha256: string;
+    };
+
+export interface ServiceManifest {
+  readonly name: string;
+  readonly kind: ServiceKind;
+  /** Program and arguments, run in the release's build folder; no shell. */
+  readonly command: readonly string[];
+  /** Plain settings, byte for byte what the process sees. PORT and RELEASE are added by the target. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Names of environment variables whose values are secret, each with the revision (HMAC) of its value. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Path that answers 2xx when the process can work, on the port the target gives it as PORT. */
+  readonly health: string;
+  /** Path of Prometheus text metrics, on the same port. */
+  readonly metrics?: string;
+  /** Public port of the front door; serving services only. */
+  readonly door?: number;
+  /** Seconds given to requests in flight when traffic leaves. */
+  readonly drainSeconds: number;
+  /** Seconds between SIGTERM and SIGKILL. */
+  readonly stopSeconds: number;
+}
+
+/** Which shape of the database a release needs and leaves, and how its migration changes it (CHR-8). */
+export interface SchemaManifest {
+  /** Folder of the source tree with NNN_name.up.sql and NNN_name.down.sql. */
+  readonly folder: string;
+  /** Name of the environment variable (a secret) that holds the PostgreSQL URL. */
+  readonly url: string;
+  /** Number of the last migration that must be applied; "none" runs nothing. */
+  readonly provides: number;
+  /** Lowest schema number the release can work with. */
+  readonly needs: number;
+  readonly change: "none" | "expand" | "contract";
+}
+
+export interface ReleaseManifest {
+  readonly environment: "development" | "staging" | "production";
+  readonly system: string;
+  /** The name under which the pins know the release. */
+  readonly release: string;
+  readonly version: string;
+  readonly source: Source;
+  /** Commands run once in a fresh checkout, by `sh -eu -c`, each bounded by buildSeconds. */
+  readonly build: readonly string[];
+  readonly buildSeconds: number;
+  readonly services: readonly ServiceManifest[];
+  readonly schema?: SchemaManifest;
+  /** Connections the release depends on, each the name of a secret that holds its URL: checked in preflight and gates (CHR-7). */
+  readonly checks: { readonly postgres?: string; readonly redis?: string };
+}
+
+/** A manifest with its identity: twelve hex digits over the canonical text. */
+export interface PlacedRelease {
+  readonly fingerprint: string;
+  readonly colour: "blue" | "green";
+  readonly manifest: ReleaseManifest;
+}

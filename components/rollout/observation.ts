@@ -1,0 +1,26 @@
+import type { CutoverState } from "./cutover/state.ts";
+import type { ReleaseManifest } from "./manifest.ts";
+
+/** What a target answers for one system, before the first resource and to the command line. */
+export interface TargetObservation extends CutoverState {
+  readonly known: readonly KnownRelease[];
+  /** What each front door answers with at this moment; null is 503. */
+  readonly doors: readonly {
+    readonly door: string;
+    readonly port: number;
+    readonly fingerprint: string | null;
+  }[];
+}
+
+export interface KnownRelease {
+  readonly fingerprint: string;
+  readonly release: string;
+  readonly receipt: string;
+  readonly placed: boolean;
+  readonly manifest: ReleaseManifest;
+}
+
+/** A target that gave no answer within its bound, and why. */
+export interface Unreachable {
+  readonly unreachable: string;
+}

@@ -1,0 +1,23 @@
+import { readFileSync } from "node:fs";
+
+/** What a release of the example does wrong, on purpose. */
+export type Fault =
+  | "never-healthy"
+  | "errors"
+  | "slow"
+  | "leak"
+  | "crash"
+  | "refuses-to-stop"
+  | "slow-drain"
+  | "unbuildable";
+
+/** release.json, beside the program. */
+export interface ReleaseFile {
+  /** @example "v3" */
+  readonly version: string;
+  readonly fault: Fault | null;
+}
+
+export function readRelease(url: URL): ReleaseFile {
+  return JSON.parse(readFileSync(url, "utf8")) as ReleaseFile;
+}

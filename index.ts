@@ -1,0 +1,10 @@
+import * as pulumi from "@pulumi/pulumi";
+import { rawConfig, readStackConfig } from "./stacks/config/read.ts";
+import { environment } from "./stacks/environment.ts";
+
+/** The program: config → environment → outputs. */
+const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];
+const config = readStackConfig(pulumi.getStack(), rawConfig(pulumi.runtime.allConfig(), secretKeys));
+const systems = await environment(config);
+
+export const chrono = systems.chrono;

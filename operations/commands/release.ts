@@ -1,0 +1,36 @@
+import { claim, deploy } from "../deploy.ts";
+import { type ReleaseRequest, release, releasedText } from "../releasing.ts";
+import { exit, record } from "../session.ts";
+import { allowBad, type CommonOptions, type Define } from "./shape.ts";
+
+type Options = CommonOptions & Omit<ReleaseRequest, "system" | "version"> & { readonly up?: boolean };
+
+export const releaseCommand: Define = (program, run) => {
+  program
+    .command("release <system> <version>")
+    .description("freeze a version with today's settings and make it live in the pins (then: switchyard up)")
+    .option("--up", "bring it up at once")
+    .option(...allowBad)
+    .option(
+      "--again",
+      "another release of a version that is there already, to take up changed settings or program",
+    )
+    .option("--sha256 <hex>", "of the artifact, where the source is one")
+    .option("--schema <json>", "which schema it needs and provides, and how its migration changes it")
+    .action((system: string, version: string, { up, ...options }: Options) =>
+      run(options, async (session) => {
+        const began = Date.now();
+        const before = await claim(session);
+        const { file, changes } = await release(session, before, [{ ...options, system, version }]);
+        for (const change of changes) {
+          session.voice.line(releasedText(change));
+          session.voice.emit("release", { system, release: change.release, changed: change.changed });
+        }
+        if (up)
+          return deploy(session, file, { message: `release ${system} ${version}`, before: before.pins });
+        session.voice.line(`next: switchyard up --stack ${session.stack}`);
+        await record(session, file, "succeeded", began);
+        return exit.ok;
+      }),
+    );
+};

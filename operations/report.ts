@@ -1,0 +1,66 @@
+import type { Failure } from "../components/rollout/cutover/state.ts";
+
+/** What is known about a release that did not hold, for the five lines that people read first. */
+export interface Fall {
+  readonly system: string;
+  readonly release: string;
+  /** The target's own account, when this release's cutover got that far. */
+  readonly failure: Failure | null;
+  /** The engine's first error of the system, for what failed before the target had a say. */
+  readonly error: string;
+  readonly errorStep: string | null;
+  /** What became of it: "taken back to v2", "left as it is: there is no earlier release", … */
+  readonly outcome: string;
+  /** What serves now, in words. */
+  readonly serves: string;
+  readonly markedBad: boolean;
+  /** Folder of the engine's own record of the run. */
+  readonly files: string;
+}
+
+const WIDTH = 160;
+
+/** Five lines: what broke which rule, measured against allowed, last journal lines, the evidence, what serves. */
+export function failureReport(fall: Fall): string[] {
+  const { system, release, failure } = fall;
+  const bad = fall.markedBad ? `; ${release} is marked bad, refused until --allow-bad` : "";
+  const head = failure
+    ? `${system}: ${release} broke the rule "${failure.rule}" in ${failure.step}; ${fall.outcome}`
+    : `${system}: ${release} failed in ${fall.errorStep ?? "the update"}; ${fall.outcome}`;
+  return [
+    head,
+    `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(fall.error)}`,
+    `  journal   ${failure && failure.journal.length > 0 ? cutLeft(failure.journal.slice(-3).join(" ⏎ ")) : "no lines"}`,
+    `  evidence  ${failure ? failure.evidence : fall.files}`,
+    `  serves    ${fall.serves}${bad}`,
+  ];
+}
+
+/** Why a release is bad, as the pins keep it: one line. */
+export function badReason({
+  failure,
+  error,
+  errorStep,
+}: Pick<Fall, "failure" | "error" | "errorStep">): string {
+  return failure
+    ? cut(`${failure.step}: ${failure.rule}, measured ${failure.measured}, allowed ${failure.allowed}`)
+    : cut(`${errorStep ?? "update"}: ${error}`);
+}
+
+/** What the step itself said, without the command line that the engine puts before it. */
+function oneLine(text: string): string {
+  const said =
+    text.replace(/^(?:Process exited with|exit) status \d+: running "(?:[^"\\]|\\.)*":?\s*/, "") || text;
+  return said.replace(/\s*\n\s*/g, " ⏎ ").trim();
+}
+
+function cut(text: string): string {
+  const line = oneLine(text);
+  return line.length <= WIDTH ? line : `${line.slice(0, WIDTH - 1)}…`;
+}
+
+/** The end of a journal tells more than its beginning. */
+function cutLeft(text: string): string {
+  const line = oneLine(text);
+  return line.length <= WIDTH ? line : `…${line.slice(line.length - WIDTH + 1)}`;
+}

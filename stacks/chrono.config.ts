@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { bake, box, pins, port, settings, source } from "./config/fields.ts";
+import { checkPins } from "./config/pins.ts";
+import type { SystemContext } from "./config/read.ts";
+
+/** Keys of namespace `chrono` that are secrets. They are never part of the pins, and always today's (CHR-13). */
+export const chronoSecrets = ["databaseUrl", "redisUrl"] as const;
+
+const service = z.strictObject({ command: z.array(z.string().min(1)).min(1).optional() });
+
+export const chronoSchema = z.strictObject({
+  ...pins,
+  box,
+  source,
+  build: z.array(z.string().min(1)).optional(),
+  settings: settings.default({}),
+  services: z
+    .strictObject({
+      api: service.extend({ port: port.default(8080) }).default({ port: 8080 }),
+      dashboard: service.extend({ port: port.default(8081) }).default({ port: 8081 }),
+      oracle: service.default({}),
+    })
+    .default({ api: { port: 8080 }, dashboard: { port: 8081 }, oracle: {} }),
+  bake: bake.default({}),
+});
+
+export type ChronoConfig = z.infer<typeof chronoSchema> & {
+  readonly secrets: Partial<Record<(typeof chronoSecrets)[number], string>>;
+};
+
+/** Rules of the environment are rules of the config (design: environment rules). */
+export function chronoChecks(config: ChronoConfig, { environment, problem }: SystemContext): void {
+  checkPins(config, problem);
+  if (environment === "development") return;
+  if (config.box === "local") {
+    problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
+  } else if (!config.box.hostKey) {
+    const command = `pulumi config set --path chrono:box.hostKey "$(ssh-keyscan -t ed25519 ${config.box.host} | cut -d' ' -f2-)"`;
+    problem(
+      "box.hostKey",
+      "nothing",
+      `the pinned host key of ${config.box.host}, compared with the box itself`,
+      command,
+    );
+  }
+  for (const name of chronoSecrets) {
+    if (config.secrets[name]) continue;
+    const command = `pulumi config set --secret chrono:${name}`;
+    problem(name, "nothing", `the connection URL that ${environment} uses`, command);
+  }
+}

@@ -1,0 +1,122 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { Box } from "../components/box/box.ts";
+import type { Policy } from "../components/box/toolkit/records.ts";
+import { chronoRules } from "../components/gates/tables.ts";
+import { secretRevision } from "../components/rollout/fingerprint.ts";
+import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
+import type { TargetObservation } from "../components/rollout/observation.ts";
+import { resolveReleases } from "../components/rollout/releases.ts";
+import { Rollout } from "../components/rollout/rollout.ts";
+import type { ChronoConfig } from "./chrono.config.ts";
+import { bakePolicy } from "./config/bake.ts";
+import type { ReleaseEntry } from "./config/fields.ts";
+import type { EnvironmentName, StackConfig } from "./config/read.ts";
+import { sourceOf } from "./config/source.ts";
+
+/** Project Chrono (seeds: 000-chrono): api and dashboard behind the front door, the oracle never twice. */
+export interface ChronoArgs {
+  readonly stack: StackConfig;
+  readonly box: Box;
+  readonly observed: TargetObservation | null;
+  readonly newReceipt: string;
+}
+
+/** The order of an update (CHR-5): backup → fetch the tag → build → zero-downtime cutover → health → watch for errors. */
+export function chrono(
+  { stack, box, observed, newReceipt }: ChronoArgs,
+  opts?: pulumi.ComponentResourceOptions,
+) {
+  const config = stack.chrono;
+  const render = (name: string, entry: ReleaseEntry) => chronoManifest(stack, name, entry);
+  const releases = resolveReleases(config, render, observed, newReceipt);
+  const secrets = secretValues(config);
+  new Rollout("chrono", { box, releases, policy: chronoPolicy(stack), secrets, observed, newReceipt }, opts);
+  return {
+    live: config.live ?? null,
+    kept: config.kept,
+    api: urlOf(config, "api"),
+    dashboard: urlOf(config, "dashboard"),
+  };
+}
+
+export function chronoManifest(stack: StackConfig, name: string, entry: ReleaseEntry): ReleaseManifest {
+  const { chrono: config, environment } = stack;
+  const version = entry.version ?? name;
+  const { api, dashboard, oracle } = config.services;
+  const shared = { environment: environmentOf(environment, config, entry), secrets: secretNames(stack) };
+  const serving = { ...shared, kind: "serving", health: "/health", metrics: "/metrics", ...times } as const;
+  const services: ServiceManifest[] = [
+    {
+      ...serving,
+      name: "api",
+      command: api.command ?? ["bun", "src/api/typescript/dist/index.js"],
+      door: api.port,
+    },
+    {
+      ...serving,
+      name: "dashboard",
+      command: dashboard.command ?? ["bun", "apps/dashboard/dist/server.js"],
+      door: dashboard.port,
+    },
+    {
+      ...serving,
+      name: "oracle",
+      kind: "singleton",
+      command: oracle.command ?? ["src/oracle/rust/target/release/oracle"],
+    },
+  ];
+  return {
+    environment,
+    system: "chrono",
+    release: name,
+    version,
+    source: sourceOf(config.source, version, entry),
+    build: config.build ?? documentedBuild,
+    buildSeconds: 1800,
+    services,
+    ...(entry.schema && config.secrets.databaseUrl
+      ? { schema: { ...entry.schema, url: "DATABASE_URL" } }
+      : {}),
+    checks: {
+      ...(config.secrets.databaseUrl === undefined ? {} : { postgres: "DATABASE_URL" }),
+      ...(config.secrets.redisUrl === undefined ? {} : { redis: "REDIS_URL" }),
+    },
+  };
+}
+
+/** "Build for Production" of the document. */
+const documentedBuild = [
+  "cd src/oracle/rust && cargo build --release",
+  "cd src/api/typescript && bun install --frozen-lockfile && bun run build",
+  "cd apps/dashboard && bun install --frozen-lockfile && bun run build",
+];
+
+const times = { drainSeconds: 10, stopSeconds: 20 };
+
+/** The `.env` of the environment (CHR-13). */
+function environmentOf(environment: EnvironmentName, config: ChronoConfig, entry: ReleaseEntry) {
+  return { NODE_ENV: environment, ...(entry.settings ?? config.settings) };
+}
+
+function secretValues({ secrets }: ChronoConfig): Record<string, string> {
+  return {
+    ...(secrets.databaseUrl === undefined ? {} : { DATABASE_URL: secrets.databaseUrl }),
+    ...(secrets.redisUrl === undefined ? {} : { REDIS_URL: secrets.redisUrl }),
+  };
+}
+
+function secretNames({ chrono: config, fingerprintKey = "" }: StackConfig): Record<string, string> {
+  const values = Object.entries(secretValues(config));
+  return Object.fromEntries(
+    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
+  );
+}
+
+/** CHR-14, judged while the release bakes. */
+function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
+  return bakePolicy(environment, config.bake, { rules: chronoRules, probes: ["/", "/health/detailed"] });
+}
+
+function urlOf({ box, services }: ChronoConfig, service: "api" | "dashboard"): string {
+  return `http://${box === "local" ? "127.0.0.1" : box.host}:${services[service].port}`;
+}

@@ -1,0 +1,34 @@
+import type { z } from "zod";
+import type { Policy } from "../../components/box/toolkit/records.ts";
+import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules.ts";
+import type { bake } from "./fields.ts";
+import type { EnvironmentName } from "./read.ts";
+
+/**
+ * Times and limits of a system's bake in an environment. In production the first bake of a release lasts at least as
+ * long as the longest window of its rule table and one scrape more, whatever the config says.
+ */
+export function bakePolicy(
+  environment: EnvironmentName,
+  config: z.infer<typeof bake>,
+  { rules, probes }: { rules: RuleTable; probes: readonly string[] },
+): Policy {
+  const scrapeSeconds = environment === "development" ? 0.5 : 5;
+  const least = minimumBakeSeconds(rules, scrapeSeconds);
+  const wanted = config.seconds ?? { development: 10, staging: 30, production: least }[environment];
+  const bakeSeconds = environment === "production" ? Math.max(wanted, least) : wanted;
+  return {
+    rules,
+    bakeSeconds,
+    shortBakeSeconds: Math.min(
+      bakeSeconds,
+      config.shortSeconds ?? { development: 1, staging: 5, production: 15 }[environment],
+    ),
+    scrapeSeconds,
+    healthSeconds: config.healthSeconds ?? (environment === "development" ? 10 : 60),
+    probes,
+    probesPerSecond: config.probesPerSecond ?? (environment === "development" ? 20 : 2),
+    keptBuilds: 5,
+    freeMebibytes: environment === "development" ? 100 : 1024,
+  };
+}

@@ -1,0 +1,182 @@
+import { z } from "zod";
+import { type ChronoConfig, chronoChecks, chronoSchema, chronoSecrets } from "../chrono.config.ts";
+import { ConfigError, type ConfigProblem } from "./errors.ts";
+
+/** A stack's config as the engine or the stack's file gives it. */
+export type RawConfig = ReadonlyMap<string, RawValue>;
+
+export interface RawValue {
+  /** The value; an object is parsed from its JSON. For a secret that cannot be read, an empty string. */
+  readonly value: unknown;
+  readonly secret: boolean;
+}
+
+export type EnvironmentName = "development" | "staging" | "production";
+
+export interface StackConfig {
+  readonly environment: EnvironmentName;
+  /** Key of the secrets' revisions; present whenever a system has secrets. */
+  readonly fingerprintKey: string | undefined;
+  readonly chrono: ChronoConfig;
+}
+
+/** What a rule over a whole system's config is given. */
+export interface SystemContext {
+  readonly environment: EnvironmentName;
+  readonly problem: (key: string, found: string, allowed: string, command?: string) => void;
+}
+
+const environments = ["development", "staging", "production"] as const;
+const providerNamespaces = new Set(["pulumi", "aws", "kubernetes", "cloudflare", "command"]);
+const namespaces = {
+  switchyard: { schema: z.strictObject({}), secrets: ["fingerprintKey"] },
+  chrono: { schema: chronoSchema, secrets: chronoSecrets },
+} as const;
+
+/** Reads and checks the whole config of a stack; throws a ConfigError that names every problem at once. */
+export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
+  const problems: ConfigProblem[] = [];
+  const environment = environments.find((name) => name === stack);
+  if (!environment) {
+    const allowed = environments.join(", ");
+    const command = "pulumi stack select development";
+    throw new ConfigError(stack, [{ key: "stack", found: stack, allowed, command }]);
+  }
+  refuseUnknownNamespaces(raw, problems);
+  const chrono = readSystem("chrono", raw, problems) as ChronoConfig | null;
+  const fingerprintKey = readSecrets("switchyard", raw, problems).fingerprintKey;
+  if (chrono) {
+    chronoChecks(chrono, contextOf("chrono", environment, problems));
+    if (Object.keys(chrono.secrets).length > 0 && fingerprintKey === undefined) {
+      problems.push({
+        key: "switchyard:fingerprintKey",
+        found: "nothing",
+        allowed: "a random secret: it makes revisions of the other secrets",
+        command: 'pulumi config set --secret switchyard:fingerprintKey "$(openssl rand -hex 32)"',
+      });
+    }
+  }
+  if (problems.length > 0 || !chrono) throw new ConfigError(stack, problems);
+  return { environment, fingerprintKey, chrono };
+}
+
+/** Parses the texts the engine hands to a program: JSON where the text is an object or a list, else the text. */
+export function rawConfig(texts: Readonly<Record<string, string>>, secretKeys: readonly string[]): RawConfig {
+  const secret = new Set(secretKeys);
+  return new Map(
+    Object.entries(texts).map(([key, text]) => [key, { value: parseValue(text), secret: secret.has(key) }]),
+  );
+}
+
+function parseValue(text: string): unknown {
+  if (!/^\s*[[{]/.test(text)) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function readSystem(namespace: keyof typeof namespaces, raw: RawConfig, problems: ConfigProblem[]): unknown {
+  const { schema } = namespaces[namespace];
+  const secrets = readSecrets(namespace, raw, problems);
+  const members = [...raw]
+    .filter(([key]) => key.startsWith(`${namespace}:`))
+    .map(([key, { value, secret }]) => [key.slice(namespace.length + 1), { value, secret }] as const)
+    .filter(([name]) => !(namespaces[namespace].secrets as readonly string[]).includes(name));
+  for (const [name, { secret }] of members) {
+    if (!secret) continue;
+    const key = `${namespace}:${name}`;
+    problems.push({
+      key,
+      found: "a secret",
+      allowed: "plain text",
+      command: `pulumi config set ${key} <value>`,
+    });
+  }
+  const given = Object.fromEntries(members.map(([name, { value }]) => [name, scalar(value)]));
+  const result = schema.safeParse(given);
+  if (result.success) return { ...(result.data as object), secrets };
+  for (const issue of result.error.issues) problems.push(...describe(namespace, issue, given));
+  return null;
+}
+
+function readSecrets(namespace: keyof typeof namespaces, raw: RawConfig, problems: ConfigProblem[]) {
+  const secrets: Record<string, string> = {};
+  for (const name of namespaces[namespace].secrets) {
+    const key = `${namespace}:${name}`;
+    const given = raw.get(key);
+    if (!given) continue;
+    secrets[name] = String(given.value);
+    if (given.secret) continue;
+    problems.push({
+      key,
+      found: "a value in clear",
+      allowed: "a secret",
+      command: `pulumi config set --secret ${key}`,
+    });
+  }
+  return secrets;
+}
+
+function refuseUnknownNamespaces(raw: RawConfig, problems: ConfigProblem[]): void {
+  const known = Object.keys(namespaces);
+  for (const [key] of raw) {
+    const [namespace = "", name = ""] = key.split(":");
+    if (providerNamespaces.has(namespace)) continue;
+    const isKnown = known.includes(namespace) && (namespace !== "switchyard" || name === "fingerprintKey");
+    if (isKnown) continue;
+    const allowed = namespace === "switchyard" ? "switchyard:fingerprintKey" : `${known.join(":…, ")}:…`;
+    problems.push({ key, found: "an unknown key", allowed, command: `pulumi config rm ${key}` });
+  }
+}
+
+/** The engine hands numbers and truth values at the top level on as text. */
+function scalar(value: unknown): unknown {
+  if (value === "true" || value === "false") return value === "true";
+  return typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
+}
+
+function describe(namespace: string, issue: z.core.$ZodIssue, given: unknown): ConfigProblem[] {
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((name) => {
+      const key = keyOf(namespace, [...issue.path, name]);
+      const flag = issue.path.length > 0 ? "--path " : "";
+      return {
+        key,
+        found: "an unknown key",
+        allowed: "the keys of docs/config.md",
+        command: `pulumi config rm ${flag}${key}`,
+      };
+    });
+  }
+  const key = keyOf(namespace, issue.path);
+  const found = show(
+    issue.path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown>)?.[step], given),
+  );
+  const flag = issue.path.length > 1 ? "--path " : "";
+  return [{ key, found, allowed: issue.message, command: `pulumi config set ${flag}'${key}' <value>` }];
+}
+
+function keyOf(namespace: string, path: readonly PropertyKey[]): string {
+  const [first = "", ...rest] = path.map(String);
+  return [`${namespace}:${first}`, ...rest].join(".");
+}
+
+function show(value: unknown): string {
+  return value === undefined ? "nothing" : JSON.stringify(value).slice(0, 80);
+}
+
+function contextOf(
+  namespace: string,
+  environment: EnvironmentName,
+  problems: ConfigProblem[],
+): SystemContext {
+  return {
+    environment,
+    problem: (name, found, allowed, command) => {
+      const key = `${namespace}:${name}`;
+      problems.push({ key, found, allowed, command: command ?? `pulumi config set ${key} <value>` });
+    },
+  };
+}

@@ -1,0 +1,140 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { describeOnBox } from "../support/box/suite.ts";
+import { type Chrono, startChrono } from "../support/chrono.ts";
+import { type Load, startLoad } from "../support/load/load.ts";
+
+/** CHR-1, CHR-5, CHR-6, CHR-13, ALL-1, ALL-4, ALL-7: Chrono goes out and comes back on a real box, under load. */
+describeOnBox("Chrono's releases on a real box", () => {
+  let chrono: Chrono;
+  let load: Load;
+
+  beforeAll(async () => {
+    chrono = await startChrono({ base: "empty" }, (document) => {
+      document.setIn(["config", "chrono:bake"], { seconds: 2, shortSeconds: 1, healthSeconds: 8 });
+    });
+  });
+  afterAll(async () => {
+    await load?.stop().catch(() => {});
+    await chrono?.stop();
+  });
+
+  test("the first update prepares an empty box and deploys v1 (ALL-7)", async () => {
+    const before = await chrono.box.ssh("command -v node haproxy git");
+    expect(before.stdout.trim()).toBe("");
+    const { code, output } = await chrono.up();
+    expect(output).toContain("chrono");
+    expect(code).toBe(0);
+    expect([await chrono.answering(8080), await chrono.answering(8081)]).toEqual(["v1", "v1"]);
+    expect((await chrono.activations()).map(({ event, release }) => `${event} ${release}`)).toEqual([
+      "active v1",
+    ]);
+    const units = await chrono.box.ssh(
+      "systemctl list-units --plain --no-legend 'chrono-*' | awk '{print $1, $3, $4}'",
+    );
+    const [fingerprint = ""] = /[0-9a-f]{12}/.exec(units.stdout) ?? [];
+    expect(units.stdout.trim().split("\n").sort()).toEqual(
+      ["api", "dashboard", "oracle"].map((name) => `chrono-${name}-${fingerprint}.service active running`),
+    );
+    const modes = await chrono.box.ssh(
+      `stat -c '%a %U' /srv/switchyard/releases/chrono-${fingerprint}/*.env`,
+    );
+    expect(modes.stdout.trim().split("\n")).toEqual(["600 root", "600 root", "600 root"]);
+  });
+
+  test("nothing changed: nothing runs, and preview says so", async () => {
+    const journal = await verbs();
+    const { code, output } = await chrono.checkout.pulumi(
+      "preview",
+      "--stack",
+      "development",
+      "--expect-no-changes",
+    );
+    expect(output).toMatch(/unchanged/);
+    expect(code).toBe(0);
+    expect((await chrono.up()).code).toBe(0);
+    expect(await verbs()).toEqual(journal);
+  });
+
+  test("5 deployments and 5 rollbacks under load: at least 50,000 requests, none failed", {
+    timeout: 400_000,
+  }, async () => {
+    load = await startLoad({
+      enter: chrono.box.enter,
+      urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
+    });
+    const served: (string | null)[] = [];
+    for (const version of ["v2", "v3", "v4", "v5", "v6"]) {
+      const out = await chrono.release(version);
+      expect(out.code, out.output).toBe(0);
+      const up = await chrono.up();
+      expect(up.code, up.output).toBe(0);
+      served.push(await chrono.answering());
+      const back = await chrono.checkout.switchyard("rollback");
+      expect(back.code, back.output).toBe(0);
+      served.push(await chrono.answering());
+    }
+    expect(served).toEqual(["v2", "v1", "v3", "v1", "v4", "v1", "v5", "v1", "v6", "v1"]);
+    const summary = await load.until(({ total }) => total >= 50_000, 120);
+    console.log(`load: ${summary.total} requests, ${summary.failed} failed, slowest ${summary.slowestMs} ms`);
+    expect(summary.firstFailures).toEqual([]);
+    expect(summary.failed).toBe(0);
+    expect(summary.byConnection.new.total).toBeGreaterThan(10_000);
+    expect(summary.byConnection.keepAlive.total).toBeGreaterThan(10_000);
+  });
+
+  test("a release that never becomes healthy takes no request, and is marked bad", async () => {
+    expect((await chrono.release("never-healthy")).code).toBe(0);
+    const { code, output } = await chrono.up();
+    expect(code).toBe(1);
+    expect(output).toContain("never-healthy");
+    expect(output).toContain("/health");
+    const summary = await load.summary();
+    expect(summary.releases["never-healthy"]).toBeUndefined();
+    expect(await chrono.answering()).toBe("v1");
+    const releases = chrono.checkout.readConfig()["chrono:releases"] as Record<string, { bad?: string }>;
+    expect(releases["never-healthy"]?.bad).toBeTruthy();
+    expect(chrono.checkout.readConfig()["chrono:live"]).toBe("v1");
+  });
+
+  test("one that turns bad after the switch has its last request within 2 s of the verdict (ALL-4)", async () => {
+    chrono.edit((document) => document.setIn(["config", "chrono:bake", "seconds"], 12));
+    const before = (await load.summary()).failures;
+    expect((await chrono.release("broken")).code).toBe(0);
+    const { code, output } = await chrono.up();
+    expect(code, output).toBe(1);
+    const { lastFailure, confirmed } = await chrono.state();
+    expect(lastFailure).toMatchObject({ release: "broken", step: "bake" });
+    const verdict = Date.parse(lastFailure?.verdictAt ?? "");
+    const summary = await load.summary();
+    const { new: fresh, keepAlive } = summary.releases.broken ?? {};
+    console.log(
+      `broken: last new request ${(fresh?.lastStart ?? 0) - verdict} ms, last kept-alive ${(keepAlive?.lastStart ?? 0) - verdict} ms after the verdict`,
+    );
+    expect((fresh?.lastStart ?? 0) - verdict).toBeLessThan(2000);
+    expect((keepAlive?.lastStart ?? 0) - verdict).toBeLessThan(2000);
+    expect(fresh?.answered).toBeGreaterThan(0);
+    expect(Object.keys(summary.failures).filter((kind) => !(kind in before))).toEqual(["status 500"]);
+    expect(await chrono.answering()).toBe("v1");
+    expect(confirmed).not.toBeNull();
+    expect(await chrono.box.ssh("ls /srv/switchyard/releases | wc -l")).toMatchObject({
+      stdout: expect.stringMatching(/^2\n/),
+    });
+    for (const line of ["broke the rule", "measured", "journal", "evidence", "serves"])
+      expect(output).toContain(line);
+  });
+
+  test("what is marked bad is refused until --allow-bad", async () => {
+    const { code, output } = await chrono.release("broken");
+    expect(code).toBe(1);
+    expect(output).toContain("--allow-bad");
+    expect(await chrono.answering()).toBe("v1");
+  });
+
+  /** Times of the steps that the box has recorded: a verb that ran again would change one. */
+  async function verbs(): Promise<string> {
+    const { stdout } = await chrono.box.ssh(
+      "cat /var/lib/switchyard/systems/chrono/releases/*/record.json /var/lib/switchyard/systems/chrono/cutover.json",
+    );
+    return stdout;
+  }
+});

@@ -1,0 +1,116 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { type Document, parseDocument } from "yaml";
+
+const source = new URL("../..", import.meta.url).pathname;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Standard output and error, as they came. */
+  readonly output: string;
+  readonly stdout: string;
+  readonly milliseconds: number;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ended>;
+}
+
+/** A clone of the project as it stands, with a backend and a config of its own: what a user has, and no more. */
+export class Checkout {
+  readonly directory: string;
+  readonly environment: NodeJS.ProcessEnv;
+  private readonly enter: readonly string[];
+
+  constructor({
+    enter = [],
+    environment = {},
+  }: { enter?: readonly string[]; environment?: NodeJS.ProcessEnv } = {}) {
+    this.directory = mkdtempSync(join(tmpdir(), "switchyard-checkout-"));
+    this.enter = enter;
+    const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], {
+      cwd: source,
+      encoding: "utf8",
+    });
+    for (const file of files
+      .trim()
+      .split("\n")
+      .filter((name) => existsSync(join(source, name)))) {
+      mkdirSync(dirname(join(this.directory, file)), { recursive: true });
+      cpSync(join(source, file), join(this.directory, file), { force: true, preserveTimestamps: true });
+    }
+    symlinkSync(join(source, "node_modules"), join(this.directory, "node_modules"));
+    const {
+      PULUMI_BACKEND_URL: _,
+      PULUMI_CONFIG_PASSPHRASE: __,
+      SWITCHYARD_BOX_ROOT: ___,
+      ...inherited
+    } = process.env;
+    this.environment = { ...inherited, CI: "true", PULUMI_CONFIG_PASSPHRASE: "trial", ...environment };
+  }
+
+  switchyard(...words: string[]): Promise<Ended> {
+    return this.start(["operations/switchyard.sh", ...words]).ended;
+  }
+
+  /** The engine's own command line, as `switchyard doctor` says to run it. */
+  pulumi(...words: string[]): Promise<Ended> {
+    return this.start(["operations/switchyard.sh", "pulumi", ...words]).ended;
+  }
+
+  start(words: readonly string[]): Running {
+    const [program = "", ...rest] = [...this.enter, ...words];
+    const began = performance.now();
+    const child = spawn(program, rest, {
+      cwd: this.directory,
+      env: this.environment,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let output = "";
+    let stdout = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    const ended = new Promise<Ended>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("close", (code, signal) =>
+        resolve({ code, signal, output, stdout, milliseconds: Math.round(performance.now() - began) }),
+      );
+    });
+    return { child, ended };
+  }
+
+  /** Changes the stack's config file as a person with an editor would. */
+  editConfig(edit: (document: Document) => void, stack = "development"): void {
+    const path = join(this.directory, `Pulumi.${stack}.yaml`);
+    const document = parseDocument(readFileSync(path, "utf8"));
+    edit(document);
+    writeFileSync(path, document.toString());
+  }
+
+  readConfig(stack = "development"): Record<string, unknown> {
+    const path = join(this.directory, `Pulumi.${stack}.yaml`);
+    return (parseDocument(readFileSync(path, "utf8")).toJS() as { config: Record<string, unknown> }).config;
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}

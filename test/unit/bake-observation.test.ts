@@ -1,0 +1,410 @@
+import { describe, expect, it } from "vitest";
+import { readScrape } from "../../components/gates/metrics.ts";
+import { countersOf, Observation, type ObservationOptions } from "../../components/gates/observation.ts";
+import { minimumBakeSeconds, type Rule, type RuleTable } from "../../components/gates/rules.ts";
+import type { Probe, Sample, ServiceSample } from "../../components/gates/seen.ts";
+import { chronoRules, deiaRules, podRules, traiderRules } from "../../components/gates/tables.ts";
+
+const scrapeSeconds = 5;
+const counter = "ftso_submissions_failed_total";
+
+/** How one scrape's worth of time goes for a service; what is not said is fine. */
+interface Weather {
+  readonly requests?: number;
+  readonly errors?: number;
+  /** Requests that fell into the bucket that ends here: 0.1, 0.5, 1, 2.5, 5, 10 or Infinity. */
+  readonly slow?: { readonly bucket: number; readonly requests: number };
+  readonly failedSubmissions?: number;
+  readonly grows?: number;
+  readonly restarts?: number;
+  readonly health?: boolean;
+  readonly database?: boolean;
+  readonly scrape?: false;
+}
+
+/** A made-up release of one service on a clock that only the test moves. */
+class Bake {
+  readonly observation: Observation;
+  #seconds = 0;
+  #totals = { requests: 0, errors: 0, submissions: 0, cpu: 0, memory: 50e6, restarts: 0 };
+  readonly #slow = new Map([0.1, 0.5, 1, 2.5, 5, 10, Number.POSITIVE_INFINITY].map((bound) => [bound, 0]));
+
+  constructor(rules: RuleTable, options: Partial<ObservationOptions> = {}) {
+    this.observation = new Observation({
+      rules,
+      services: [{ name: "api", kind: "serving", metrics: true }],
+      database: true,
+      ...options,
+    });
+    this.observation.add(this.#sample({ requests: 0 }));
+  }
+
+  get seconds(): number {
+    return this.#seconds;
+  }
+
+  /** Lets whole scrapes pass. */
+  pass(seconds: number, weather: Weather = {}): this {
+    for (let passed = 0; passed < seconds; passed += scrapeSeconds) {
+      this.#seconds += scrapeSeconds;
+      this.observation.add(this.#sample(weather));
+    }
+    return this;
+  }
+
+  stateOf(rule: Rule): string {
+    return this.observation.verdict().lines.find((line) => line.rule === rule)!.state;
+  }
+
+  #sample(weather: Weather): Sample {
+    const totals = this.#totals;
+    const requests = weather.requests ?? 1000;
+    totals.requests += requests;
+    totals.errors += weather.errors ?? 0;
+    totals.submissions += weather.failedSubmissions ?? 0;
+    totals.cpu += 1;
+    totals.memory += weather.grows ?? 0;
+    totals.restarts += weather.restarts ?? 0;
+    const slow = weather.slow ?? { bucket: 0.1, requests: 0 };
+    this.#slow.set(slow.bucket, this.#slow.get(slow.bucket)! + slow.requests);
+    this.#slow.set(0.1, this.#slow.get(0.1)! + requests - slow.requests);
+    const api: ServiceSample = {
+      metrics: weather.scrape === false ? { failed: "connect ECONNREFUSED" } : this.#scrape(),
+      probes: [probe("health", weather.health ?? true), probe("database", weather.database ?? true)],
+      unit: { active: "running", restarts: totals.restarts, memoryBytes: totals.memory },
+    };
+    return { at: 1_000_000 + this.#seconds * 1000, services: { api } };
+  }
+
+  #scrape() {
+    const totals = this.#totals;
+    let within = 0;
+    const buckets = [...this.#slow].map(([bound, count]) => {
+      within += count;
+      const le = bound === Number.POSITIVE_INFINITY ? "+Inf" : String(bound);
+      return `http_request_duration_seconds_bucket{route="/",le="${le}"} ${within}`;
+    });
+    const text = `http_requests_total{route="/",status="200"} ${totals.requests - totals.errors}
+http_requests_total{route="/",status="500"} ${totals.errors}
+${counter} ${totals.submissions}
+process_cpu_seconds_total ${totals.cpu}
+${buckets.join("\n")}`;
+    return readScrape(text, { ownPaths: ["/health"], counters: [counter] });
+  }
+}
+
+function probe(kind: Probe["kind"], ok: boolean, seconds = 0.01): Probe {
+  return { kind, ok, status: ok ? 200 : 503, seconds };
+}
+
+/** Weather that is just above what a rule allows, and just at it. */
+function weatherFor(rule: Rule): { above: Weather; at: Weather } {
+  switch (rule.metric) {
+    case "errorRate":
+      return { above: { errors: 1000 * rule.above + 1 }, at: { errors: 1000 * rule.above } };
+    case "p95":
+    case "p99": {
+      const bounds = [0.1, 0.5, 1, 2.5, 5, 10];
+      const over = bounds[bounds.findIndex((bound) => bound >= rule.above) + 1]!;
+      const under = bounds.findLast((bound) => bound <= rule.above)!;
+      return {
+        above: { slow: { bucket: over, requests: 100 } },
+        at: { slow: { bucket: under, requests: 100 } },
+      };
+    }
+    case "healthFailures":
+      return { above: { health: false }, at: {} };
+    case "databaseFailures":
+      return { above: { database: false }, at: {} };
+    case "restarts":
+      return { above: { restarts: 1 }, at: {} };
+    case "memoryGrowth": {
+      const perScrape = (rule.above / 60) * scrapeSeconds;
+      return { above: { grows: perScrape + 1 }, at: { grows: perScrape } };
+    }
+    case `counter:${counter}`:
+      return { above: { failedSubmissions: 1 }, at: {} };
+    default:
+      throw new Error(`no weather for ${rule.metric}`);
+  }
+}
+
+/** Seconds of bad weather that break a rule: its window, or as many checks as have to fail in a row. */
+function secondsToBreak(rule: Rule): number {
+  if (rule.metric === "memoryGrowth") return rule.forSeconds;
+  if (rule.metric !== "healthFailures" && rule.metric !== "databaseFailures") {
+    return Math.max(rule.forSeconds, scrapeSeconds);
+  }
+  // A failing run begins at its first failure, so its window takes one check more.
+  return rule.forSeconds > 0 ? rule.forSeconds + scrapeSeconds : (rule.above + 1) * scrapeSeconds;
+}
+
+const tables: [string, RuleTable][] = [
+  ["chrono", chronoRules],
+  ["traider", traiderRules],
+  ["pod", podRules],
+  ["deia", deiaRules],
+];
+
+describe.each(tables)("%s", (_system, rules) => {
+  const longest = minimumBakeSeconds(rules, scrapeSeconds);
+
+  it("is ok after a whole bake in good weather, not before", () => {
+    const bake = new Bake(rules).pass(longest - 2 * scrapeSeconds);
+    expect(bake.observation.verdict().decision).toBe("no-verdict");
+    bake.pass(2 * scrapeSeconds);
+    expect(bake.observation.verdict()).toMatchObject({ decision: "ok", rule: "", brokenAt: null });
+    expect(bake.observation.verdict().lines.map((line) => line.state)).toEqual(rules.map(() => "held"));
+  });
+
+  describe.each(
+    rules.map((rule) => [`${rule.metric} > ${rule.above} for ${rule.forSeconds} s`, rule] as const),
+  )("%s", (_name, rule) => {
+    const { above, at } = weatherFor(rule);
+    const needed = secondsToBreak(rule);
+
+    it(`is broken after its window on the moved clock: ${rule.decision}`, () => {
+      const bake = new Bake(rules).pass(30);
+      bake.pass(needed - scrapeSeconds, above);
+      expect(bake.stateOf(rule)).not.toBe("broken");
+      expect(bake.observation.verdict().decision).not.toBe("rollback");
+      bake.pass(scrapeSeconds, above);
+      expect(bake.stateOf(rule)).toBe("broken");
+      const verdict = bake.pass(rule.decision === "investigate" ? longest : 0).observation.verdict();
+      expect(verdict).toMatchObject({
+        decision: rule.decision,
+        service: "api",
+        brokenAt: 1_000_000 + (30 + needed) * 1000,
+      });
+      expect(verdict.lines.find((line) => line.rule === rule)!.text).toContain(rule.decision);
+    });
+
+    it("is not broken by what is just allowed, for twice the bake", () => {
+      const bake = new Bake(rules).pass(30).pass(2 * longest, at);
+      expect(bake.stateOf(rule)).toBe("held");
+    });
+
+    if (rule.metric === "memoryGrowth" || needed === scrapeSeconds) return;
+
+    it("is not broken when one scrape within the window was fine", () => {
+      const bake = new Bake(rules).pass(30).pass(needed - scrapeSeconds, above);
+      bake.pass(scrapeSeconds).pass(needed - scrapeSeconds, above);
+      expect(bake.stateOf(rule)).not.toBe("broken");
+    });
+  });
+});
+
+describe("an emergency stop", () => {
+  it("rolls back at once, before anything was measured", () => {
+    const { observation } = new Bake(traiderRules);
+    observation.emergencyStop({ at: 1_000_500, by: "ann", reason: "wrong prices" });
+    expect(observation.verdict()).toMatchObject({
+      decision: "rollback",
+      rule: "emergencyStop",
+      measured: "wrong prices (ann)",
+      brokenAt: 1_000_500,
+    });
+  });
+});
+
+describe("no traffic", () => {
+  it("is no verdict, never ok", () => {
+    const bake = new Bake(podRules).pass(2000, { requests: 0 });
+    expect(bake.observation.verdict()).toMatchObject({
+      decision: "no-verdict",
+      rule: "errorRate > 5 % for 120 s",
+      measured: "–, not measured (api)",
+    });
+  });
+
+  it("is not made up for by health checks that the counters cannot tell apart", () => {
+    const observation = observe({ services: [{ name: "api", kind: "serving", metrics: true }] });
+    for (let second = 0; second <= 120; second++) {
+      const text = `http_requests_total{status="200"} ${second * 2}
+http_request_duration_seconds_bucket{le="1"} ${second * 2}
+http_request_duration_seconds_bucket{le="+Inf"} ${second * 2}`;
+      const metrics = readScrape(text, { ownPaths: ["/health"], counters: [] });
+      observation.add({ at: second * 1000, services: { api: { metrics, probes: [probe("health", true)] } } });
+    }
+    expect(observation.verdict()).toMatchObject({ decision: "no-verdict", rule: "errorRate > 1 % for 60 s" });
+  });
+
+  it("of one of two serving services is no verdict on the release", () => {
+    const observation = observe({
+      services: [
+        { name: "api", kind: "serving", metrics: false },
+        { name: "dashboard", kind: "serving", metrics: false },
+        { name: "oracle", kind: "singleton", metrics: false },
+      ],
+    });
+    const probes = Array.from({ length: 10 }, () => probe("request", true));
+    for (let second = 0; second <= 120; second++) {
+      observation.add({ at: second * 1000, services: { api: { probes }, dashboard: {} } });
+    }
+    expect(observation.verdict()).toMatchObject({ decision: "no-verdict", service: "dashboard" });
+  });
+});
+
+describe("our own requests through the door", () => {
+  const services: ObservationOptions["services"] = [{ name: "api", kind: "serving", metrics: false }];
+
+  function requested(probes: (second: number) => Probe[]): Observation {
+    const observation = observe({ services });
+    for (let second = 0; second <= 70; second++) {
+      observation.add({ at: second * 1000, services: { api: { probes: probes(second) } } });
+    }
+    return observation;
+  }
+
+  it("are the traffic of a service without metrics", () => {
+    expect(requested(() => Array.from({ length: 10 }, () => probe("request", true))).verdict().decision).toBe(
+      "ok",
+    );
+  });
+
+  it("show its errors and its slowness", () => {
+    const failing = requested((second) =>
+      Array.from({ length: 10 }, (_, i) => probe("request", second < 5 || i > 1)),
+    );
+    expect(failing.verdict()).toMatchObject({ decision: "rollback", measured: "20 % (api)" });
+    const slow = requested(() =>
+      Array.from({ length: 10 }, (_, i) => probe("request", true, i === 0 ? 3 : 0.01)),
+    );
+    expect(slow.verdict()).toMatchObject({ decision: "rollback", rule: "p99 > 1000 ms for 60 s" });
+  });
+
+  it("made for health count for nothing but health", () => {
+    const healthy = requested(() => Array.from({ length: 10 }, () => probe("health", true)));
+    expect(healthy.verdict().decision).toBe("no-verdict");
+  });
+});
+
+describe("what one request can do", () => {
+  it("a single error in the logs is OK (DEI-6), two are a rate", () => {
+    const quiet = { requests: 25 };
+    const bake = new Bake(deiaRules)
+      .pass(30, quiet)
+      .pass(5, { ...quiet, errors: 1 })
+      .pass(400, quiet);
+    expect(bake.observation.verdict().decision).toBe("ok");
+    bake.pass(5, { ...quiet, errors: 2 }).pass(5, quiet);
+    expect(bake.observation.verdict()).toMatchObject({ decision: "investigate", rule: "errorRate > 1 %" });
+  });
+
+  it("a single slow one is not a percentile", () => {
+    const quiet = { requests: 25 };
+    const bake = new Bake(deiaRules).pass(30, quiet);
+    bake.pass(5, { ...quiet, slow: { bucket: 10, requests: 1 } }).pass(400, quiet);
+    expect(bake.observation.verdict().decision).toBe("ok");
+  });
+});
+
+describe("a service that stops being measured", () => {
+  it("is no verdict, also when it was fine until then", () => {
+    const bake = new Bake(chronoRules).pass(300).pass(65, { scrape: false });
+    expect(bake.observation.verdict()).toMatchObject({
+      decision: "no-verdict",
+      measured: "0 %, not measured for the last 65 s (api)",
+    });
+    expect(bake.observation.evidence()).toMatchObject({
+      services: [{ scrapeFailures: expect.arrayContaining([{ at: 305, error: "connect ECONNREFUSED" }]) }],
+    });
+  });
+
+  it("is judged by whole scrapes again when it comes back", () => {
+    const bake = new Bake(chronoRules)
+      .pass(300)
+      .pass(30, { scrape: false, errors: 500 })
+      .pass(5, { errors: 500 });
+    expect(bake.observation.verdict()).toMatchObject({
+      decision: "no-verdict",
+      rule: "errorRate > 1 % for 60 s",
+    });
+    bake.pass(25, { errors: 500 });
+    expect(bake.observation.verdict()).toMatchObject({ decision: "rollback", measured: "50 % (api)" });
+  });
+});
+
+describe("a process that ends", () => {
+  it("is a crash while it is gone, and after it came back", () => {
+    const crash: RuleTable = [{ metric: "restarts", above: 0, forSeconds: 0, decision: "rollback" }];
+    for (const after of ["failed", "gone", "running"] as const) {
+      const observation = observe({
+        rules: crash,
+        services: [{ name: "oracle", kind: "singleton", metrics: false }],
+      });
+      const unit = { active: "running" as const, restarts: 4, memoryBytes: 1 };
+      observation.add({ at: 0, services: { oracle: { unit } } });
+      observation.add({ at: 1000, services: { oracle: { unit } } });
+      expect(observation.verdict().decision).toBe("ok");
+      const restarts = after === "running" ? 5 : 4;
+      observation.add({ at: 2000, services: { oracle: { unit: { ...unit, active: after, restarts } } } });
+      expect(observation.verdict()).toMatchObject({ decision: "rollback", measured: "1 (oracle)" });
+    }
+  });
+
+  it("does not count its memory from before", () => {
+    const leak: RuleTable = [{ metric: "memoryGrowth", above: 100e6, forSeconds: 60, decision: "rollback" }];
+    const bake = new Bake(leak).pass(60, { grows: 1e6 });
+    bake.pass(5, { grows: 500e6, restarts: 1 }).pass(55, { grows: 1e6 });
+    expect(bake.observation.verdict()).toMatchObject({ decision: "no-verdict" });
+    bake.pass(10, { grows: 1e6 });
+    expect(bake.observation.verdict()).toMatchObject({ decision: "ok" });
+  });
+});
+
+describe("the evidence", () => {
+  it("is plain JSON with what the verdict rests on", () => {
+    const bake = new Bake(chronoRules).pass(30).pass(60, { errors: 200 });
+    const evidence = JSON.parse(JSON.stringify(bake.observation.evidence()));
+    expect(evidence).toMatchObject({
+      verdict: {
+        decision: "rollback",
+        rule: "errorRate > 1 % for 60 s",
+        measured: "20 % (api)",
+        brokenAt: 90,
+      },
+      rules: [
+        "errorRate 20 % > 1 % over 60 s (api, rollback)",
+        "p99 99 ms ≤ 1000 ms over 60 s (api)",
+        `counter:${counter} 0 ≤ 0 (api)`,
+        "restarts 0 ≤ 0 (api)",
+        "healthFailures 0 in a row ≤ 2 in a row (api)",
+      ],
+      seconds: 90,
+      samples: 19,
+      services: [{ name: "api", health: { made: 19, failedAt: [] }, restarts: 0 }],
+    });
+    expect(evidence.services[0].traffic).toHaveLength(18);
+    expect(evidence.services[0].traffic[17]).toMatchObject({ from: 85, to: 90, requests: 1000, errors: 200 });
+  });
+
+  it("does not depend on when within the bake the verdict is asked for", () => {
+    const asked = new Bake(chronoRules);
+    for (let i = 0; i < 20; i++) asked.pass(5, { errors: 5 * i }).observation.verdict();
+    const quiet = new Bake(chronoRules);
+    for (let i = 0; i < 20; i++) quiet.pass(5, { errors: 5 * i });
+    expect(asked.observation.evidence()).toEqual(quiet.observation.evidence());
+  });
+});
+
+describe("a sample", () => {
+  it("of an unknown service, or from before the last one, is refused", () => {
+    const observation = observe({ services: [{ name: "api", kind: "serving", metrics: true }] });
+    expect(() => observation.add({ at: 0, services: { web: {} } })).toThrow(
+      'sample of "web": expected one of api',
+    );
+    observation.add({ at: 1000, services: {} });
+    expect(() => observation.add({ at: 999, services: {} })).toThrow("the clock must be monotonic");
+  });
+});
+
+it("finds the counters that a table asks for", () => {
+  expect(countersOf(chronoRules)).toEqual([counter]);
+  expect(countersOf(deiaRules)).toEqual([]);
+});
+
+function observe(options: Partial<ObservationOptions>): Observation {
+  const rules = chronoRules.filter((rule) => rule.metric === "errorRate" || rule.metric === "p99");
+  return new Observation({ rules, services: [], database: false, ...options });
+}

@@ -1,0 +1,281 @@
+import { describe, expect, test } from "vitest";
+import {
+  type CutoverTarget,
+  cutOver,
+  type Finding,
+  KilledError,
+  resolve,
+  type Step,
+  StuckError,
+  steps,
+  withdraw,
+} from "../../components/rollout/cutover/machine.ts";
+import { type CutoverState, untouched } from "../../components/rollout/cutover/state.ts";
+
+const bad: Finding = {
+  rule: "errorRate > 1 %",
+  measured: "20 %",
+  allowed: "≤ 1 %",
+  journal: ["boom"],
+  evidence: "/e",
+};
+
+/** A target in memory: one door, one place for the singleton, everything that happened in order. */
+class RecordedTarget implements CutoverTarget {
+  state: CutoverState = { ...untouched, confirmed: "old", receipt: "r-old", baked: ["old"] };
+  door: string | null = "old";
+  singleton: string | null = "old";
+  remembered: string | null = "old";
+  events: string[] = [];
+  unhealthy: Finding | null = null;
+  verdict: Finding | null = null;
+  moveFails = 0;
+
+  async readState() {
+    return this.state;
+  }
+  async writeState(state: CutoverState) {
+    this.events.push(`write confirmed=${state.confirmed} pending=${state.pending?.to ?? "none"}`);
+    this.state = state;
+  }
+  async checkHealth(fingerprint: string) {
+    this.events.push(`health ${fingerprint}`);
+    return this.unhealthy;
+  }
+  async moveTraffic(to: string | null) {
+    this.events.push(`move ${to}`);
+    if (this.moveFails > 0) {
+      this.moveFails -= 1;
+      throw new Error("the front door does not answer");
+    }
+    this.door = to;
+    this.singleton = null;
+    this.singleton = to;
+  }
+  async bake(fingerprint: string, short: boolean) {
+    this.events.push(`bake ${fingerprint}${short ? " short" : ""}`);
+    return this.verdict;
+  }
+  async remember(fingerprint: string | null) {
+    this.events.push(`remember ${fingerprint}`);
+    this.remembered = fingerprint;
+  }
+  async drain() {
+    this.events.push("drain");
+  }
+  async releaseName(fingerprint: string) {
+    return `v-${fingerprint}`;
+  }
+  now() {
+    return new Date("2026-01-01T00:00:00Z");
+  }
+}
+
+const request = { to: "new", receipt: "r-new" };
+
+function killAt(step: Step) {
+  return (at: Step) => {
+    if (at === step) throw new KilledError();
+  };
+}
+
+describe("a release that holds", () => {
+  test("goes through every step in order, and pending stands before the first request moves", async () => {
+    const target = new RecordedTarget();
+    expect(await cutOver(target, request)).toEqual({ held: true });
+    expect(target.events).toEqual([
+      "health new",
+      "write confirmed=old pending=new",
+      "move new",
+      "bake new",
+      "write confirmed=new pending=none",
+      "remember new",
+      "drain",
+    ]);
+    expect(target.state).toMatchObject({
+      confirmed: "new",
+      receipt: "r-new",
+      pending: null,
+      baked: ["old", "new"],
+    });
+  });
+
+  test("that has served a whole bake gets the short one when it comes back", async () => {
+    const target = new RecordedTarget();
+    await cutOver(target, request);
+    target.events = [];
+    await cutOver(target, { to: "old", receipt: "r-back" });
+    expect(target.events).toContain("bake old short");
+  });
+
+  test("that is confirmed already is not baked again: its receipt is recorded", async () => {
+    const target = new RecordedTarget();
+    expect(await cutOver(target, { to: "old", receipt: "r-again" })).toEqual({ held: true });
+    expect(target.events).toEqual(["move old", "write confirmed=old pending=none", "remember old"]);
+    expect(target.state.receipt).toBe("r-again");
+  });
+});
+
+describe("a release that does not hold", () => {
+  test("takes no request when it is not healthy", async () => {
+    const target = new RecordedTarget();
+    target.unhealthy = bad;
+    expect(await cutOver(target, request)).toMatchObject({
+      held: false,
+      failure: { step: "health", rule: bad.rule },
+    });
+    expect(target.events).toEqual(["health new", "write confirmed=old pending=none"]);
+    expect(target.door).toBe("old");
+  });
+
+  test("goes back to what is confirmed when the bake says so, and the receipt stays the old one", async () => {
+    const target = new RecordedTarget();
+    target.verdict = bad;
+    const outcome = await cutOver(target, request);
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "bake",
+        release: "v-new",
+        rule: bad.rule,
+        measured: "20 %",
+        allowed: "≤ 1 %",
+        journal: ["boom"],
+      },
+    });
+    expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
+    expect(target.state).toMatchObject({ confirmed: "old", receipt: "r-old", pending: null, baked: ["old"] });
+  });
+
+  test("as the first release of a system leaves nothing behind the door", async () => {
+    const target = new RecordedTarget();
+    Object.assign(target, { state: untouched, door: null, singleton: null, remembered: null, verdict: bad });
+    expect(await cutOver(target, request)).toMatchObject({ held: false });
+    expect([target.door, target.singleton, target.state.confirmed]).toEqual([null, null, null]);
+  });
+
+  test("may be tried again with the same pins: from the health check on", async () => {
+    const target = new RecordedTarget();
+    target.verdict = bad;
+    await cutOver(target, request);
+    target.events = [];
+    target.verdict = null;
+    expect(await cutOver(target, { ...request, receipt: "r-2" })).toEqual({ held: true });
+    expect(target.events[0]).toBe("health new");
+    expect(target.state.lastFailure).toBeNull();
+  });
+
+  test("whose switch breaks is taken back", async () => {
+    const target = new RecordedTarget();
+    target.moveFails = 1;
+    expect(await cutOver(target, request)).toMatchObject({ held: false, failure: { step: "switch" } });
+    expect([target.door, target.state.pending]).toEqual(["old", null]);
+  });
+});
+
+describe("killed before a step", () => {
+  const served: Record<Step, string> = {
+    health: "old",
+    pending: "old",
+    switch: "old",
+    bake: "old",
+    confirm: "old",
+    remember: "new",
+  };
+
+  test.each([
+    ...steps,
+  ])("%s: what is confirmed serves once the watchdog has resolved, then the same pins work", async (step) => {
+    const target = new RecordedTarget();
+    await expect(cutOver(target, request, killAt(step))).rejects.toBeInstanceOf(KilledError);
+    await resolve(target, "killed");
+    const kept = served[step];
+    expect([target.door, target.singleton, target.remembered, target.state.confirmed]).toEqual([
+      kept,
+      kept,
+      kept,
+      kept,
+    ]);
+    expect(target.state.pending).toBeNull();
+    expect(await cutOver(target, request)).toEqual({ held: true });
+    expect([target.door, target.state.confirmed]).toEqual(["new", "new"]);
+  });
+
+  test.each([
+    ...steps,
+  ])("%s: a next cutover that finds no watchdog resolves by itself, to old pins too", async (step) => {
+    const target = new RecordedTarget();
+    await expect(cutOver(target, request, killAt(step))).rejects.toBeInstanceOf(KilledError);
+    expect(await cutOver(target, { to: "old", receipt: "r-3" })).toEqual({ held: true });
+    expect([target.door, target.singleton, target.state.confirmed, target.state.pending]).toEqual([
+      "old",
+      "old",
+      "old",
+      null,
+    ]);
+  });
+
+  test("a retry after a kill in the bake goes back to what is confirmed, not to what the door names", async () => {
+    const target = new RecordedTarget();
+    await expect(cutOver(target, request, killAt("confirm"))).rejects.toBeInstanceOf(KilledError);
+    expect(target.door).toBe("new");
+    target.verdict = bad;
+    expect(await cutOver(target, request)).toMatchObject({ held: false });
+    expect(target.door).toBe("old");
+  });
+});
+
+describe("taking back that fails", () => {
+  test("three times leaves the system stuck, and every later cutover is refused with the way out", async () => {
+    const target = new RecordedTarget();
+    target.verdict = bad;
+    const fails = Object.assign(target, { moveFails: 0 });
+    const failing = cutOver(target, request, (step) => {
+      if (step === "bake") fails.moveFails = 3;
+    });
+    await expect(failing).rejects.toBeInstanceOf(StuckError);
+    expect(target.state.stuck).toContain("taking traffic back to old failed three times");
+    expect(target.state.pending).toMatchObject({ to: "new" });
+  });
+
+  test("is taken up again by the watchdog once the door answers", async () => {
+    const target = new RecordedTarget();
+    target.state = { ...target.state, stuck: "the door was gone", pending: null };
+    target.door = "new";
+    await resolve(target, "killed");
+    expect([target.door, target.state.stuck]).toEqual(["old", null]);
+  });
+});
+
+describe("a flip", () => {
+  test("moves without a bake, and what it left is not brought back by the old pins", async () => {
+    const target = new RecordedTarget();
+    await cutOver(target, {
+      ...request,
+      receipt: "flip-1",
+      flip: { by: "ops@desk", reason: "prices are wrong" },
+    });
+    expect(target.events).not.toContain("bake new");
+    const back = await cutOver(target, { to: "old", receipt: "r-4" });
+    expect(back).toMatchObject({ held: false, failure: { step: "flip" } });
+    expect(back.held === false && back.failure.measured).toContain("ops@desk flipped away");
+    expect(target.door).toBe("new");
+  });
+
+  test("is recorded by the next update whose pins agree, and then forgotten", async () => {
+    const target = new RecordedTarget();
+    await cutOver(target, {
+      ...request,
+      receipt: "flip-1",
+      flip: { by: "ops@desk", reason: "prices are wrong" },
+    });
+    expect(await cutOver(target, { to: "new", receipt: "r-5" })).toEqual({ held: true });
+    expect(target.state).toMatchObject({ confirmed: "new", receipt: "r-5", flipped: null });
+  });
+});
+
+test("withdrawing takes traffic away before anything is deleted", async () => {
+  const target = new RecordedTarget();
+  await withdraw(target);
+  expect([target.door, target.state.confirmed, target.remembered]).toEqual([null, null, null]);
+});

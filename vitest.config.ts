@@ -1,0 +1,43 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Three suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` a
+ * real Debian box. Only unit's files run side by side: the others measure times, and share two cores with what they
+ * measure.
+ */
+export default defineConfig({
+  test: {
+    teardownTimeout: 30_000,
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: "engine",
+          include: ["test/engine/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 600_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: "box",
+          include: ["test/box/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          globalSetup: ["test/support/box/global-setup.ts"],
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
