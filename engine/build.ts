@@ -1,6 +1,6 @@
 /** Builds a pinned program from its Go module, once for this user, into the engine cache. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { copyFile, mkdir, rename, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { type Environment, engineCache } from "./checkout.ts";
 import { holdLock } from "./lock.ts";
@@ -44,8 +44,8 @@ export async function built(
     // Whoever held the lock before may have built it.
     if (await isExecutable(program)) return program;
     const draft = `${home}.building-${process.pid}`;
+    await removeDrafts(home);
     try {
-      await rm(draft, { recursive: true, force: true });
       await mkdir(join(draft, "bin"), { recursive: true });
       await compile(pin, join(draft, "bin", pin.program), env, progress);
       for (const other of beside) await copyFile(other, join(draft, "bin", basename(other)));
@@ -58,6 +58,13 @@ export async function built(
   } finally {
     await release();
   }
+}
+
+/** What killed builders left; nobody else builds while the lock is held. */
+async function removeDrafts(home: string): Promise<void> {
+  const folder = dirname(home);
+  const drafts = (await readdir(folder)).filter((name) => name.startsWith(`${basename(home)}.building-`));
+  await Promise.all(drafts.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
 function compile(pin: Pin, target: string, env: Environment, progress: Progress): Promise<void> {

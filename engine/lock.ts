@@ -1,4 +1,5 @@
 /** A lock between processes of one machine: a file that names its owner, taken over when the owner is dead. */
+import { randomUUID } from "node:crypto";
 import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
@@ -43,7 +44,7 @@ export async function holdLock(
 
 async function taken(path: string): Promise<boolean> {
   // Written first and linked then: whoever reads the lock never finds it half written.
-  const draft = `${path}.${process.pid}`;
+  const draft = `${path}.${randomUUID()}`;
   await writeFile(draft, JSON.stringify({ pid: process.pid, host: hostname() } satisfies Owner));
   try {
     await link(draft, path);
@@ -58,7 +59,7 @@ async function taken(path: string): Promise<boolean> {
 
 /** Moves it aside first: of two that find the owner dead, only one moves what it read. */
 async function breakLock(path: string, text: string): Promise<void> {
-  const aside = `${path}.${process.pid}.stale`;
+  const aside = `${path}.${randomUUID()}`;
   try {
     await rename(path, aside);
   } catch {

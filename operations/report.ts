@@ -29,7 +29,7 @@ export function failureReport(fall: Fall): string[] {
     : `${system}: ${release} failed in ${fall.errorStep ?? "the update"}; ${fall.outcome}`;
   return [
     head,
-    `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(fall.error)}`,
+    `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(ownWords(fall.error))}`,
     `  journal   ${failure && failure.journal.length > 0 ? cutLeft(failure.journal.slice(-3).join(" ⏎ ")) : "no lines"}`,
     `  evidence  ${failure ? failure.evidence : fall.files}`,
     `  serves    ${fall.serves}${bad}`,
@@ -44,14 +44,17 @@ export function badReason({
 }: Pick<Fall, "failure" | "error" | "errorStep">): string {
   return failure
     ? cut(`${failure.step}: ${failure.rule}, measured ${failure.measured}, allowed ${failure.allowed}`)
-    : cut(`${errorStep ?? "update"}: ${error}`);
+    : cut(`${errorStep ?? "update"}: ${ownWords(error)}`);
 }
 
 /** What the step itself said, without the command line that the engine puts before it. */
+function ownWords(error: string): string {
+  const command = /^(?:Process exited with|exit) status \d+: running "(?:[^"\\]|\\.)*":?\s*/;
+  return error.replace(command, "") || error;
+}
+
 function oneLine(text: string): string {
-  const said =
-    text.replace(/^(?:Process exited with|exit) status \d+: running "(?:[^"\\]|\\.)*":?\s*/, "") || text;
-  return said.replace(/\s*\n\s*/g, " ⏎ ").trim();
+  return text.replace(/\s*\n\s*/g, " ⏎ ").trim();
 }
 
 function cut(text: string): string {

@@ -57,12 +57,14 @@ export class Box extends pulumi.ComponentResource {
     opts: pulumi.CustomResourceOptions,
   ): Step {
     const text = input === undefined ? undefined : JSON.stringify(input);
+    // A forced replacement would create the new one and then run the old one's delete, against the new one's work.
+    const order = onDelete === undefined ? {} : { deleteBeforeReplace: true };
     const args = {
       create: verbCommand(this.location, ...verb),
       ...(onDelete === undefined ? {} : { delete: verbCommand(this.location, ...onDelete) }),
       ...(text === undefined ? {} : { stdin: inputIsPlain ? text : pulumi.secret(text) }),
     };
-    return this.command(name, args, opts);
+    return this.command(name, args, { ...order, ...opts });
   }
 
   private deliverToolkit(name: string, toolkit: ToolkitBundle | null): Step[] {
@@ -74,9 +76,10 @@ export class Box extends pulumi.ComponentResource {
 
   private prepareGround(name: string, toolkit: Step[]): Step {
     const input = { ...groundOf(this.location), receipt: this.receipt };
+    const onDelete = this.location === "local" ? { onDelete: ["shutdown"] } : {};
     return this.step(
       `${name}-ground`,
-      { verb: ["ground"], input, inputIsPlain: true },
+      { verb: ["ground"], input, inputIsPlain: true, ...onDelete },
       { parent: this, dependsOn: toolkit },
     );
   }

@@ -1,5 +1,5 @@
 import { addHistograms, countWithin, type Histogram, quantile } from "./metrics.ts";
-import type { Reading, Rule } from "./rules.ts";
+import { type Reading, type Rule, shortestSlopeSeconds } from "./rules.ts";
 
 /** Turns what was seen of one service into the readings of one rule. Pure; times are monotonic milliseconds. */
 
@@ -47,7 +47,24 @@ export function trafficReadings(rule: Rule, traffic: readonly Traffic[], minimum
     readings.push({ from: open.from, to: open.to, ...measure(rule, open) });
     open = null;
   }
+  if (open && open.requests - open.own >= minimumRequests)
+    readings.push(undecided(rule, open, readings.at(-1)));
   return readings;
+}
+
+/**
+ * The last requests, with one bad one among them that may yet be the first of many: as bad as it looks when what came
+ * before was above, else just what is allowed.
+ */
+function undecided(rule: Rule, open: Traffic, before: Reading | undefined): Reading {
+  const { value, atLeast } = measure(rule, open);
+  const goesOn = before !== undefined && before.value > rule.above;
+  return {
+    from: open.from,
+    to: open.to,
+    value: goesOn ? value : Math.min(value, rule.above),
+    atLeast: goesOn && atLeast,
+  };
 }
 
 /** Failed checks in a row, one reading a check; a failing run begins at its first failure. */
@@ -62,7 +79,7 @@ export function failureReadings(checks: readonly { readonly at: number; readonly
 
 /** Slope in bytes a minute over the trailing window, as soon as the points span it. */
 export function slopeReadings(rule: Rule, points: readonly Point[]): Reading[] {
-  const window = Math.max(rule.forSeconds, 1) * 1000;
+  const window = (rule.forSeconds || shortestSlopeSeconds) * 1000;
   return points.flatMap((last, index) => {
     const first = points.findLastIndex((point, at) => at < index && point.at <= last.at - window);
     if (first < 0) return [];

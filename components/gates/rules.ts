@@ -149,21 +149,28 @@ export function minimumBakeSeconds(table: RuleTable, scrapeSeconds: number): num
   return Math.max(0, ...table.map((rule) => rule.forSeconds)) + scrapeSeconds;
 }
 
+/** A slope needs some time, however short the bake. */
+export const shortestSlopeSeconds = 0.5;
+
 /**
  * The table for a bake that is shorter than its windows (outside production, or a release that has already served a
- * whole bake): every window shrinks in the same proportion until the longest is a third of the bake, and none below
- * two scrapes. What is allowed stays, except that memoryGrowth allows the same bytes in its shorter window: a process
- * that warms up grows fast for some seconds.
+ * whole bake): every window shrinks in the same proportion until the longest is a third of the bake, none below two
+ * scrapes, and all leave two scrapes of the bake to spare. What is allowed stays. memoryGrowth takes half the bake and
+ * allows the same bytes in it: a process that warms up grows fast for some seconds.
  */
 export function fitTable(table: RuleTable, bakeSeconds: number, scrapeSeconds: number): RuleTable {
   const longest = Math.max(0, ...table.map((rule) => rule.forSeconds));
   if (bakeSeconds >= longest + scrapeSeconds) return table;
   const factor = bakeSeconds / 3 / longest;
+  const most = Math.max(0, bakeSeconds - 2 * scrapeSeconds);
   return table.map((rule) => {
     if (rule.forSeconds === 0) return rule;
-    const forSeconds = Math.min(rule.forSeconds, Math.max(rule.forSeconds * factor, 2 * scrapeSeconds));
-    const above = rule.metric === "memoryGrowth" ? (rule.above * rule.forSeconds) / forSeconds : rule.above;
-    return { ...rule, above, forSeconds };
+    const wanted = Math.max(rule.forSeconds * factor, 2 * scrapeSeconds);
+    if (rule.metric !== "memoryGrowth") {
+      return { ...rule, forSeconds: Math.min(rule.forSeconds, wanted, most) };
+    }
+    const forSeconds = Math.max(shortestSlopeSeconds, Math.min(rule.forSeconds, bakeSeconds / 2, most));
+    return { ...rule, forSeconds, above: (rule.above * rule.forSeconds) / forSeconds };
   });
 }
 

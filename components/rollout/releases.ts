@@ -39,7 +39,7 @@ export function resolveReleases(
       fingerprint: identity,
       colour: entry.colour ?? "blue",
       manifest,
-      receipt: known?.receipt ?? newReceipt,
+      receipt: known?.placed ? known.receipt : newReceipt,
       frozen: observed === null || known?.placed === true,
       note: identity === computed ? null : noteOf(name, known?.manifest, manifest),
     };

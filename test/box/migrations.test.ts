@@ -281,6 +281,24 @@ describeOnBox("a database on a box", () => {
     );
   });
 
+  it("trusts over TLS exactly the servers that pg_dump trusts", async () => {
+    const key = "chrono:databaseUrl";
+    await on("sudo -u postgres psql -qc 'ALTER SYSTEM SET ssl = on' -c 'SELECT pg_reload_conf()'");
+    const asked = (mode: string) => call("checkPostgres", `${url()}?sslmode=${mode}`, { key });
+    const dumped = (mode: string) =>
+      call("backupDatabase", `${url()}?sslmode=${mode}`, "/root/tls/2026-01-01-00-00-00.dump", { key });
+    await asked("require");
+    await dumped("require");
+    // Debian's own certificate is signed by nobody.
+    await expect(asked("verify-full")).rejects.toThrow(
+      /cannot connect to PostgreSQL at app@.*self-signed certificate/,
+    );
+    const root = "&sslrootcert=/etc/ssl/certs/ssl-cert-snakeoil.pem";
+    await asked(`verify-ca${root}`);
+    await dumped(`verify-ca${root}`);
+    await expect(asked(`verify-full${root}`)).rejects.toThrow(/does not match certificate/);
+  });
+
   it("asks Redis, without its password in any argument", async () => {
     const key = "chrono:redisUrl";
     const persistence = { declared: true, key: "chrono:redisPersistence" };

@@ -56,7 +56,15 @@ describe("releasing, and going back", () => {
 
   it("a second release is placed beside the first and takes over; a no-op is one", async () => {
     await project.journal();
-    const { code, out } = await project.run("release", "alpha", "v2", "--up");
+    await project.run("release", "alpha", "v2");
+    const preview = await project.run("preview");
+    expect(preview).toEqual({
+      code: 0,
+      out: "alpha: place v2 (preflight, place); then move traffic to v2 and watch it\nbeta: nothing to do\n",
+      err: "",
+    });
+    expect(await project.journal()).toEqual([]);
+    const { code, out } = await project.run("up");
     expect(code).toBe(0);
     expect(out).toContain("alpha: v2 is live, v1 kept");
     expect(await project.journal()).toEqual(["preflight alpha v2", "place alpha v2", "cutover alpha v2"]);
@@ -170,7 +178,8 @@ describe("releasing, and going back", () => {
       "release alpha v1: succeeded",
       "up: taken back",
       "up --allow-bad: succeeded",
-      "release alpha v2 --up: succeeded",
+      "release alpha v2: succeeded",
+      "up: succeeded",
       "up: succeeded",
       "release alpha v3: succeeded",
       "release beta v2: succeeded",

@@ -71,14 +71,31 @@ export class Checkout {
     return this.start(["operations/switchyard.sh", "pulumi", ...words]).ended;
   }
 
-  start(words: readonly string[]): Running {
+  /** Sets a secret of the config; its value travels on standard input. */
+  setSecret(key: string, value: string): Promise<Ended> {
+    const words = [
+      "operations/switchyard.sh",
+      "pulumi",
+      "config",
+      "set",
+      "--stack",
+      "development",
+      "--secret",
+      key,
+    ];
+    return this.start(words, value).ended;
+  }
+
+  start(words: readonly string[], stdin?: string): Running {
     const [program = "", ...rest] = [...this.enter, ...words];
     const began = performance.now();
     const child = spawn(program, rest, {
       cwd: this.directory,
       env: this.environment,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
     });
+    child.stdin.on("error", () => {});
+    child.stdin.end(stdin ?? "");
     let output = "";
     let stdout = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -291,6 +291,28 @@ describe("what one request can do", () => {
     expect(bake.observation.verdict()).toMatchObject({ decision: "investigate", rule: "errorRate > 1 %" });
   });
 
+  it("a single error just before the end does not withhold the verdict", () => {
+    const quiet = { requests: 25 };
+    const bake = new Bake(chronoRules).pass(65, quiet).pass(5, { ...quiet, errors: 1 });
+    expect(bake.observation.verdict().decision).toBe("ok");
+    bake.pass(5, { ...quiet, errors: 1 });
+    expect(bake.observation.verdict()).toMatchObject({
+      decision: "no-verdict",
+      rule: "errorRate > 1 % for 60 s",
+    });
+    bake.pass(10, quiet);
+    expect(bake.observation.verdict().decision).toBe("ok");
+  });
+
+  it("a single error does not interrupt a row of them", () => {
+    const few = { requests: 25, errors: 2 };
+    const bake = new Bake(chronoRules).pass(5, { requests: 25 }).pass(55, few);
+    expect(bake.pass(5, { requests: 25, errors: 1 }).observation.verdict()).toMatchObject({
+      decision: "rollback",
+      measured: "4 % (api)",
+    });
+  });
+
   it("a single slow one is not a percentile", () => {
     const quiet = { requests: 25 };
     const bake = new Bake(deiaRules).pass(30, quiet);

@@ -60,7 +60,9 @@ it("says what git said when it cannot be filled, and leaves what was there", asy
   const { commits } = await createRepository(path);
   const config = readFileSync(join(path, "config"), "utf8");
   writeFileSync(join(path, "config"), "[core]\nrepositoryFormatVersion = 99\nbare = true\n");
-  await expect(createRepository(path)).rejects.toThrow(/git fast-import into .*damaged\.git failed \(exit 128\): .*99/);
+  await expect(createRepository(path)).rejects.toThrow(
+    /git fast-import into .*damaged\.git failed \(exit 128\): .*99/,
+  );
   writeFileSync(join(path, "config"), config);
   expect(git(path, "rev-parse", "v1")).toBe(commits.v1);
 });

@@ -292,11 +292,11 @@ describe("a job", () => {
   it("runs apart from its caller until it exits 0", async () => {
     const log = join(root, "job");
     const runs = () => readFileSync(log, "utf8").trim().split("\n");
-    await host.launch("bake", ["job", log, "0.3", "1", "7", "0"]);
+    await host.launch("bake", ["job", log, "1000", "0", "7", "0"]);
     await expect(host.launch("bake", ["job", log, "0"])).rejects.toThrow(
       "the job bake runs already on this box",
     );
-    await until(() => readdirSync(root).includes("job"), 5, "no first run");
+    await until(() => readdirSync(root).includes("job") && runs()[0] !== "", 10, "no first run");
     process.kill(Number(runs()[0]), "SIGTERM");
     await until(async () => !(await host.launched("bake")), 10, "the job does not end");
     expect(runs()).toHaveLength(3);

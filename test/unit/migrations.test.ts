@@ -269,7 +269,7 @@ SELECT a$b$c, 1`;
 describe("URLs", () => {
   it("of PostgreSQL become an environment, the password byte for byte", () => {
     const password = `pa'ss w$rd\`x"é@:/?#%`;
-    const url = `postgresql://chrono:${encodeURIComponent(password)}@db.example:6432/prices?sslmode=verify-full`;
+    const url = `postgresql://chrono:${encodeURIComponent(password)}@db.example:6432/prices?sslmode=verify-full&sslrootcert=/etc/root.pem`;
     expect(libpqEnvironment(readPostgresUrl(url, "chrono:databaseUrl"))).toEqual({
       PGHOST: "db.example",
       PGPORT: "6432",
@@ -278,7 +278,7 @@ describe("URLs", () => {
       PGDATABASE: "prices",
       PGCONNECT_TIMEOUT: "10",
       PGSSLMODE: "verify-full",
-      PGSSLROOTCERT: "/etc/ssl/certs/ca-certificates.crt",
+      PGSSLROOTCERT: "/etc/root.pem",
     });
     expect(readPostgresUrl("postgres://u@[::1]/d?host=/run/postgresql&schema=public", "k")).toMatchObject({
       host: "/run/postgresql",

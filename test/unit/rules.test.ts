@@ -102,11 +102,13 @@ describe("the bake", () => {
     expect(fitTable(traiderRules, 30, 1).map((rule) => rule.forSeconds)).toEqual([10, 6, 0, 0]);
     expect(fitTable(podRules, 9, 1).map((rule) => rule.forSeconds)).toEqual([3, 2, 2, 0, 0]);
     expect(fitTable(traiderRules, 305, 5)).toBe(traiderRules);
+    expect(fitTable(traiderRules, 3, 1).map((rule) => rule.forSeconds)).toEqual([1, 1, 0, 0]);
+    expect(fitTable(deiaRules, 1, 1).map((rule) => rule.forSeconds)).toEqual([0, 0, 0, 0, 0.5, 0, 0, 0]);
   });
 
   it("keeps what is allowed, and the bytes that a process may grow by", () => {
     const leak = fitTable(deiaRules, 30, 1).find((rule) => rule.metric === "memoryGrowth")!;
-    expect(leak.forSeconds).toBe(4);
+    expect(leak.forSeconds).toBe(15);
     expect((leak.above * leak.forSeconds) / 60).toBeCloseTo(200_000_000);
     expect(fitTable(deiaRules, 30, 1)[0]!.above).toBe(0.05);
   });

@@ -8,7 +8,7 @@ import { Doors } from "./doors.ts";
 import { inheritedEnvironment } from "./environment.ts";
 import { type GatedProcess, startGated } from "./gated-process.ts";
 import { endGroup } from "./group.ts";
-import { Job, type JobStart } from "./jobs.ts";
+import { Job, type JobStart } from "./job.ts";
 import { boundLog, note } from "./log-file.ts";
 import { machineBoot } from "./machine-boot.ts";
 import { MemoryFile, recall } from "./memory.ts";

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { Client, type ClientConfig } from "pg";
 
 /** PostgreSQL: reading its URL, connecting with every wait bounded, and what preflight and gates ask it (CHR-7, CHR-9). */
@@ -64,7 +64,7 @@ export function readPostgresUrl(url: string, key: string): PostgresTarget {
 
 /** The target as pg_dump and its family take it, so that nothing of it appears in `ps`. */
 export function libpqEnvironment(target: PostgresTarget): Record<string, string> {
-  const verifies = target.sslmode?.startsWith("verify-") ?? false;
+  const root = rootCertificates(target);
   return {
     PGHOST: target.host,
     PGPORT: String(target.port),
@@ -73,7 +73,7 @@ export function libpqEnvironment(target: PostgresTarget): Record<string, string>
     PGDATABASE: target.database,
     PGCONNECT_TIMEOUT: "10",
     ...(target.sslmode ? { PGSSLMODE: target.sslmode } : {}),
-    ...(verifies || target.sslrootcert ? { PGSSLROOTCERT: target.sslrootcert ?? systemCertificates } : {}),
+    ...(root === null ? {} : { PGSSLROOTCERT: root }),
     ...(target.sslcert ? { PGSSLCERT: target.sslcert } : {}),
     ...(target.sslkey ? { PGSSLKEY: target.sslkey } : {}),
   };
@@ -194,11 +194,17 @@ export function reasonOf(error: unknown): string {
   return message || code || String(error);
 }
 
+/** File of the authorities that a certificate must come from; null: none is asked for, or Node's own. */
+function rootCertificates({ sslmode, sslrootcert }: PostgresTarget): string | null {
+  if (sslrootcert !== null || !sslmode?.startsWith("verify-")) return sslrootcert;
+  return existsSync(systemCertificates) ? systemCertificates : null;
+}
+
 /** What libpq means by the same sslmode, so that this session and pg_dump trust the same servers. */
 function tlsOf(target: PostgresTarget): NonNullable<ClientConfig["ssl"]> {
   if (target.sslmode === null || target.sslmode === "disable") return false;
   const read = (path: string | null) => (path === null ? undefined : readFileSync(path, "utf8"));
-  const [ca, cert, key] = [read(target.sslrootcert), read(target.sslcert), read(target.sslkey)];
+  const [ca, cert, key] = [rootCertificates(target), target.sslcert, target.sslkey].map(read);
   const verifies = target.sslmode !== "require" || ca !== undefined;
   return {
     rejectUnauthorized: verifies,

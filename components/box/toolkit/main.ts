@@ -2,7 +2,7 @@
 import { text } from "node:stream/consumers";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
 import type { GroundSpec, Host } from "./host.ts";
-import { openHost } from "./open-host.ts";
+import { openHost, shutDown } from "./open-host.ts";
 import { type Policy, readCutover, writePolicy } from "./records.ts";
 import { bakeCutover, bakeUnderWatch } from "./verbs/baker.ts";
 import { boot, recover, startSingletons } from "./verbs/boot.ts";
@@ -50,6 +50,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   recover: (host, system) => recover(host, system),
   "rollback-migration": (host, system, _release, fingerprint) => rollbackMigration(host, system, fingerprint),
   observe: (host) => observe(host),
+  shutdown: () => shutDown(),
   boot: (host) => boot(host),
   "start-singletons": (host) => startSingletons(host),
   "bake-under-watch": (host, system) => bakeUnderWatch(host, system),

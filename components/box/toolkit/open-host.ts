@@ -1,5 +1,5 @@
 import type { Host } from "./host.ts";
-import { LocalHost } from "./local-host.ts";
+import { LocalHost, stopSupervisor } from "./local-host.ts";
 import { SystemdHost } from "./systemd-host.ts";
 
 /** The machine this toolkit runs on: development's local box where SWITCHYARD_BOX_ROOT names its folder, else this Linux box. */
@@ -7,4 +7,12 @@ export async function openHost(): Promise<Host> {
   const root = process.env.SWITCHYARD_BOX_ROOT;
   if (root === undefined) return new SystemdHost();
   return new LocalHost({ root, toolkit: [process.execPath, process.argv[1] ?? ""] });
+}
+
+/** Ends what runs on the local box; a real box is its owner's to turn off. */
+export async function shutDown(): Promise<void> {
+  const root = process.env.SWITCHYARD_BOX_ROOT;
+  if (root === undefined)
+    throw new Error("this is no local box of development, so it is not shut down from here");
+  await stopSupervisor(root);
 }

@@ -141,7 +141,8 @@ function socketTo(end: End, fail: (reason: string) => void): Socket {
 function forwarded(proxy: Client, end: End): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     proxy.forwardOut("127.0.0.1", 0, end.host, Math.trunc(end.port), (error, channel) => {
-      if (error) reject(new Error(error.message.replace(/^.*open failure: /, "ssh: rejected: connect failed (") + ")"));
+      const why = error?.message.replace(/^.*open failure: /, "");
+      if (error) reject(new Error(`ssh: rejected: connect failed (${why})`));
       else resolve(channel);
     });
   });

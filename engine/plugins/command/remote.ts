@@ -1,5 +1,6 @@
 /** Runs a command on another host over SSH. */
 import { constants } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
 import { type Connection, dial } from "./connection.ts";
 import { type PreviousOutput, previousOutput } from "./local.ts";
@@ -40,10 +41,13 @@ export async function runRemotely(
         needed: false,
       })),
     ];
-    const channel = await Promise.race([start(client, command, variables, log), lost]);
-    const ended = finished(channel, inputs.stdin, output);
-    const broken = lost.catch((error: Error) => error.message);
-    const failed = await Promise.race([ended, broken]);
+    const started = start(client, command, variables, log, (channel) =>
+      finished(channel, inputs.stdin, output),
+    );
+    const running = await Promise.race([started, lost]);
+    // A host may hang up right behind a command's end: what it said before counts.
+    const broken = lost.catch((error: Error) => delay(100, error.message));
+    const failed = await Promise.race([running.ended, broken]);
     output.end();
     await log.flush();
     if (failed !== undefined) throw output.failure(failed, command);
@@ -77,13 +81,15 @@ interface Inside {
  * ssh2 sends variables without asking for an answer, and the command right behind them; a host that refuses one
  * would run the command without it. So its two requests are taken over here: each variable asks for an answer, and
  * the command goes out after the last.
+ * @param follow listens to the channel; what it promises is handed on as `ended`
  */
 function start(
   client: Client,
   command: string,
   variables: readonly Variable[],
   log: Log,
-): Promise<ClientChannel> {
+  follow: (channel: ClientChannel) => Promise<string | undefined>,
+): Promise<{ readonly ended: Promise<string | undefined> }> {
   const { _protocol: protocol, _chanMgr: channels } = client as unknown as Inside;
   const sendVariable = protocol.env.bind(protocol);
   const sendCommand = protocol.exec.bind(protocol);
@@ -103,7 +109,8 @@ function start(
     const env = Object.fromEntries(variables.map(({ name, value }) => [name, value]));
     client.exec(command, { env }, (error, channel) => {
       if (error) reject(new Error(`ssh: could not start the command: ${error.message}`));
-      else resolve(channel);
+      // At once: a quick command's whole output and its end may stand in the packet that said it began.
+      else resolve({ ended: follow(channel) });
     });
   });
 }

@@ -13,23 +13,23 @@ import type { Host } from "../host.ts";
 import { endProcess, identify, type ProcessIdentity } from "../process-identity.ts";
 import { readCutover, requireRelease, systemDirectory } from "../records.ts";
 
-/** The watchdog: one baker, and whatever becomes of it, an end in `confirmed`. Exits 0 when traffic is settled. */
+/**
+ * The watchdog: one baker, and whatever becomes of it, an end in `confirmed`. Exits 0 when traffic is settled. Started
+ * again after its own end it never bakes again: whoever was killed did not prove anything.
+ */
 export async function bakeUnderWatch(host: Host, system: string): Promise<void> {
-  const target = new BoxTarget(host, system);
-  await endEarlierBaker(host, system);
   const request = await readJson<CutoverRequest>(requestFile(host, system));
-  const report = await readJson<Report>(reportFile(host, system));
-  if (!request || report?.request.receipt === request.receipt || (await readCutover(host, system)).pending) {
-    await resolveAndReport(host, system, target, request);
+  const startedAgain = (await readJson(bakerFile(host, system))) !== null;
+  if (!request || startedAgain) {
+    await endEarlierBaker(host, system);
+    await settle(host, system, request);
     return;
   }
   const child = fork(process.argv[1] ?? "", ["bake", system]);
   if (child.pid) await writeDurably(bakerFile(host, system), JSON.stringify(await identify(child.pid)));
   const finished = await superviseBaker(child);
-  if (!finished || (await readCutover(host, system)).stuck) {
-    await resolveAndReport(host, system, target, request);
-  }
-  await rm(requestFile(host, system), { force: true });
+  if (!finished || (await readCutover(host, system)).stuck) await settle(host, system, request);
+  await forgetRequest(host, system);
 }
 
 /** The baker itself: a child of the watchdog, killed by it when it falls silent. */
@@ -53,23 +53,20 @@ export async function bakeCutover(host: Host, system: string): Promise<void> {
 
 /** Resolves what a dead baker left. At boot the doors are still shut, so only what they will open on is set right. */
 export async function resolvePending(host: Host, system: string, when: "killed" | "reboot"): Promise<void> {
-  await rm(requestFile(host, system), { force: true });
+  await endEarlierBaker(host, system);
   await resolve(new BoxTarget(host, system, { doorsShut: when === "reboot" }), when);
+  await forgetRequest(host, system);
 }
 
-async function resolveAndReport(
-  host: Host,
-  system: string,
-  target: BoxTarget,
-  request: CutoverRequest | null,
-) {
-  const failure = await resolvePatiently(target);
+/** What stands in the place of the verdict that a dead baker did not give. */
+async function settle(host: Host, system: string, request: CutoverRequest | null): Promise<void> {
+  const failure = await resolvePatiently(new BoxTarget(host, system));
   const report = await readJson<Report>(reportFile(host, system));
   if (request && report?.request.receipt !== request.receipt) {
     const outcome = failure ? { held: false as const, failure } : await withoutPending(host, system, request);
     await writeDurably(reportFile(host, system), JSON.stringify({ request, outcome } satisfies Report));
   }
-  await rm(requestFile(host, system), { force: true });
+  await forgetRequest(host, system);
 }
 
 /** Taking back is tried for ten minutes: whatever keeps it from working may be starting again at this moment. */
@@ -96,9 +93,15 @@ async function withoutPending(
   return { held: false, error: `the baker of ${system} was killed before it moved any traffic` };
 }
 
-async function endEarlierBaker(host: Host, system: string): Promise<void> {
+/** Ends a baker that outlived its watchdog; two of one system never run at a time. */
+export async function endEarlierBaker(host: Host, system: string): Promise<void> {
   const baker = await readJson<ProcessIdentity>(bakerFile(host, system));
   if (baker) await endProcess(baker, silenceSeconds);
+  await rm(bakerFile(host, system), { force: true });
+}
+
+async function forgetRequest(host: Host, system: string): Promise<void> {
+  await rm(requestFile(host, system), { force: true });
   await rm(bakerFile(host, system), { force: true });
 }
 

@@ -6,6 +6,7 @@ import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { readCutover, readPolicy, requireRelease } from "../records.ts";
+import { endEarlierBaker } from "./baker.ts";
 import { refuseUnsupportedSchema } from "./schema.ts";
 
 /**
@@ -25,6 +26,7 @@ export async function cutover(host: Host, system: string, request: CutoverReques
       `a cutover of ${system} runs on this box at this moment; wait for its verdict (switchyard status)`,
     );
   }
+  await endEarlierBaker(host, system);
   await rm(reportFile(host, system), { force: true });
   await writeDurably(requestFile(host, system), JSON.stringify(request));
   await host.launch(jobOf(system), ["bake-under-watch", system]);
