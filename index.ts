@@ -1,6 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
+import log from "@pulumi/pulumi/log/index.js";
 import { rawConfig, readStackConfig } from "./stacks/config/read.ts";
 import { environment } from "./stacks/environment.ts";
+
+// The SDK's debug lines repeat secret inputs in clear, and `--json` and event logs carry them to disk.
+log.debug = async () => {};
 
 /** The program: config → environment → outputs. */
 const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];

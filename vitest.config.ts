@@ -2,8 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /**
  * Three suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` a
- * real Debian box. Only unit's files run side by side: the others measure times, and share two cores with what they
- * measure.
+ * real Debian box. Of the last two, two files run at a time: they mostly wait, for bakes and for boots.
  */
 export default defineConfig({
   test: {
@@ -21,7 +20,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },
@@ -31,7 +30,7 @@ export default defineConfig({
         test: {
           name: "box",
           include: ["test/box/**/*.test.ts"],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           globalSetup: ["test/support/box/global-setup.ts"],

@@ -29,9 +29,7 @@ install_toolkit() {
   echo "{\"toolkit\":\"$sha256\"}"
 }
 
-# A baker that runs at this moment runs on the version it started with: the last five stay.
+# A baker that runs at this moment runs on the version it started with: what was there in the last week stays.
 forget_old_versions() {
-  for old in $(ls -1dt /opt/switchyard/toolkit/*/ | tail -n +6); do
-    case $old in "$version"/) ;; *) rm -rf "$old" ;; esac
-  done
+  find /opt/switchyard/toolkit -mindepth 1 -maxdepth 1 -type d -mtime +7 ! -path "$version" -exec rm -rf {} +
 }

@@ -8,6 +8,7 @@ import { type Chrono, startChrono } from "../support/chrono.ts";
 describeOnBox("what is refused", () => {
   let chrono: Chrono;
   let good: Document;
+  let destroyed = false;
 
   beforeAll(async () => {
     chrono = await startChrono({}, (document) => {
@@ -24,7 +25,7 @@ describeOnBox("what is refused", () => {
     chrono.edit((document) => {
       document.contents = (good.clone() as Document).contents;
     });
-    expect(await chrono.answering()).toBe("v1");
+    if (!destroyed) expect(await chrono.answering()).toBe("v1");
   });
 
   /** Makes the edit, runs an update that has to fail, and gives what it said; what the box holds is as before. */
@@ -187,9 +188,15 @@ describeOnBox("what is refused", () => {
       "--skip-preview",
       "--target",
       `**chrono-v1-${live}-guard`,
+      "--target-dependents",
     );
     expect(target.code).not.toBe(0);
-    expect(target.output).toContain("serves at this moment, so it is not deleted");
+    expect(target.output).toContain("destroying it is not armed");
+    expect(await remembered()).toEqual(before);
+    const armed = await chrono.checkout.switchyard("destroy", "--arm", "--yes");
+    expect(armed.code, armed.output).toBe(0);
+    expect(await chrono.answering()).toBeNull();
+    destroyed = true;
   });
 
   function pin(document: Document, release: string, entry: object): void {

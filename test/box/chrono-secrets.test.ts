@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeOnBox } from "../support/box/suite.ts";
 import type { Ended } from "../support/checkout.ts";
-import { type Chrono, databasePassword, startChrono } from "../support/chrono.ts";
+import { type Chrono, startChrono } from "../support/chrono.ts";
 
 /** CHR-7, CHR-8, CHR-13: settings arrive byte for byte, secrets appear nowhere, the database is migrated and checked. */
 describeOnBox("settings and secrets of Chrono on a real box", () => {
@@ -109,11 +109,8 @@ describeOnBox("settings and secrets of Chrono on a real box", () => {
 
   test("no secret is in the state, its history and backups, or in anything that was said", async () => {
     said.push(await chrono.checkout.switchyard("history"), await chrono.checkout.switchyard("status"));
-    const secrets = [
-      databasePassword,
-      encodeURIComponent(databasePassword),
-      "0123456789abcdef0123456789abcdef",
-    ];
+    // The last part of the password is the same however it is quoted.
+    const secrets = ["Zq81kTrv", "0123456789abcdef0123456789abcdef"];
     const places = new Map(
       filesBelow(join(chrono.checkout.directory, ".switchyard")).map((path) => [
         path,

@@ -26,7 +26,7 @@ export interface Chrono {
   stop(): Promise<void>;
 }
 
-export const databasePassword = "pa'ss w$rd`x\"é";
+export const databasePassword = "pa'ss w$rd`x\"é-Zq81kTrv";
 
 export async function startChrono(
   options: Partial<BoxOptions> = {},

@@ -134,6 +134,20 @@ describe("a unit", () => {
     await expect(host.startUnit(api.name)).rejects.toThrow(/is not installed on this box/);
   });
 
+  it("stays stopped when it is stopped while it is about to be started again", async () => {
+    const api = await install("shop-api-111111111111");
+    for (const pause of [0, 5, 20]) {
+      await startAndWait(api);
+      await ask(api.port, "/crash");
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      await host.stopUnit(api.name);
+      // Longer than the pause before a restart.
+      await new Promise((resolve) => setTimeout(resolve, 700));
+      expect(await host.unitState(api.name)).toMatchObject({ active: "gone" });
+      expect(await ask(api.port)).toBe("");
+    }
+  });
+
   it("says why it cannot be started", async () => {
     const api = await install("shop-api-111111111111", { directory: join(root, "missing") });
     await expect(host.startUnit(api.name)).rejects.toThrow(/could not be started: .*ENOENT/);

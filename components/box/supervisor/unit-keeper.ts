@@ -48,8 +48,8 @@ export class UnitKeeper {
 
   /** Returns when no process of the unit is left. */
   stop(): Promise<void> {
-    this.waking.abort();
     return this.inTurn(async () => {
+      this.waking.abort();
       this.active = this.process ? "stopping" : "gone";
       if (!this.process) return;
       await endGroup(this.process.identity, this.unit.stopSeconds);

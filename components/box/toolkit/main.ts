@@ -12,14 +12,20 @@ import { ground } from "./verbs/ground.ts";
 import { observe } from "./verbs/observe.ts";
 import { place, refuseIfServing, remove } from "./verbs/place.ts";
 import { type Delivery, preflight } from "./verbs/preflight.ts";
-import { backupBeforeMigration, migrate, rollbackMigration } from "./verbs/schema.ts";
+import { backupBeforeMigration, migrate, resolveHalfMigration, rollbackMigration } from "./verbs/schema.ts";
 import { arm, withdraw } from "./verbs/withdraw.ts";
 
 /**
  * switchyard-box: the verbs of a box. The engine's Commands call them, and people may: each says what it left in one
  * line of JSON, is safe to repeat and to be killed, and takes secrets on standard input only.
  */
-type Verb = (host: Host, system: string, release: string, fingerprint: string) => Promise<unknown>;
+type Verb = (
+  host: Host,
+  system: string,
+  release: string,
+  fingerprint: string,
+  more: string[],
+) => Promise<unknown>;
 
 const verbs: Readonly<Record<string, Verb>> = {
   ground: async (host) => ground(host, await input<GroundSpec & { receipt: string }>()),
@@ -49,6 +55,8 @@ const verbs: Readonly<Record<string, Verb>> = {
   arm: async (host, system) => arm(host, system, (await input<{ minutes: number }>()).minutes),
   recover: (host, system) => recover(host, system),
   "rollback-migration": (host, system, _release, fingerprint) => rollbackMigration(host, system, fingerprint),
+  "migrate-resolve": (host, system, _release, fingerprint, more) =>
+    resolveHalfMigration(host, system, fingerprint, more),
   observe: (host) => observe(host),
   shutdown: () => shutDown(),
   boot: (host) => boot(host),
@@ -61,10 +69,16 @@ async function input<T>(): Promise<T> {
   return JSON.parse(await text(process.stdin)) as T;
 }
 
-async function main([name = "", system = "", release = "", fingerprint = ""]: string[]): Promise<string> {
+async function main([
+  name = "",
+  system = "",
+  release = "",
+  fingerprint = "",
+  ...more
+]: string[]): Promise<string> {
   const verb = verbs[name];
   if (!verb) throw new Error(`there is no verb "${name}"; there are: ${Object.keys(verbs).join(", ")}`);
-  const left = await verb(await openHost(), system, release, fingerprint);
+  const left = await verb(await openHost(), system, release, fingerprint, more);
   return `${JSON.stringify(left ?? { done: name })}\n`;
 }
 

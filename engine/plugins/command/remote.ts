@@ -45,9 +45,10 @@ export async function runRemotely(
       finished(channel, inputs.stdin, output),
     );
     const running = await Promise.race([started, lost]);
-    // A host may hang up right behind a command's end: what it said before counts.
-    const broken = lost.catch((error: Error) => delay(100, error.message));
-    const failed = await Promise.race([running.ended, broken]);
+    const broken = lost.catch((error: Error) => error.message);
+    // A host may hang up right behind a command's end: an exit status counts; without one, why the line broke does.
+    let failed = await Promise.race([running.ended, broken.then((why) => delay(100, why))]);
+    if (failed === noStatus) failed = await Promise.race([broken, delay(100, noStatus)]);
     output.end();
     await log.flush();
     if (failed !== undefined) throw output.failure(failed, command);
@@ -128,6 +129,8 @@ function refuse(name: string, needed: boolean, log: Log): void {
   }
 }
 
+const noStatus = "wait: remote command exited without exit status or exit signal";
+
 /** @returns undefined when the command ended well, else why not */
 function finished(
   channel: ClientChannel,
@@ -140,7 +143,7 @@ function finished(
   channel.on("error", () => undefined);
   channel.end(stdin ?? "");
   return new Promise((resolve) => {
-    let reason: string | undefined = "wait: remote command exited without exit status or exit signal";
+    let reason: string | undefined = noStatus;
     channel.on("exit", (code: number | null, signal?: string) => {
       const by = signal?.replace(/^SIG/, "");
       if (code === 0) reason = undefined;

@@ -7,9 +7,17 @@ import {
   type MigrateResult,
   type MigrationTarget,
   migrate as migrateDatabase,
+  resolveMigration,
   rollbackLast,
 } from "../migrations.ts";
-import { findRelease, markDone, type ReleaseRecord, readSecrets, requireRelease } from "../records.ts";
+import {
+  findRelease,
+  listReleases,
+  markDone,
+  type ReleaseRecord,
+  readSecrets,
+  requireRelease,
+} from "../records.ts";
 
 /** The database's part of a release (CHR-8): backup before the migration, the migration, and the way back of one. */
 
@@ -45,10 +53,7 @@ export async function migrate(
   if (!schema) return null;
   await build(host, release.manifest);
   const releases = await Promise.all(kept.map((one) => findRelease(host, system, one)));
-  const needs = releases.flatMap((one) =>
-    one?.manifest.schema ? [{ release: one.manifest.release, needs: one.manifest.schema.needs }] : [],
-  );
-  const result = await migrateDatabase({ ...schema.target, ...schema, kept: needs });
+  const result = await migrateDatabase({ ...schema.target, ...schema, kept: schemaNeeds(releases) });
   await markDone(host, release, "migrate");
   return result;
 }
@@ -62,10 +67,38 @@ export async function refuseUnsupportedSchema(host: Host, release: ReleaseRecord
 /** Undoes the last migration by its down script (CHR-8), unless a placed release needs it. */
 export async function rollbackMigration(host: Host, system: string, fingerprint: string) {
   const release = await requireRelease(host, system, fingerprint);
+  const { target, folder } = await requireSchema(host, release);
+  return rollbackLast({ ...target, folder, kept: schemaNeeds(await listReleases(host, system)) });
+}
+
+/** A person has looked at a half-applied migration and says whether it is applied or reverted now. */
+export async function resolveHalfMigration(
+  host: Host,
+  system: string,
+  fingerprint: string,
+  words: readonly string[],
+) {
+  const [number = "", as = ""] = words;
+  if (!/^\d+$/.test(number) || (as !== "applied" && as !== "reverted")) {
+    throw new Error(
+      `migrate-resolve: found "${words.join(" ")}", expected <number> applied or <number> reverted`,
+    );
+  }
+  const { target } = await requireSchema(host, await requireRelease(host, system, fingerprint));
+  await resolveMigration(target, Number(number), as);
+}
+
+function schemaNeeds(releases: readonly (ReleaseRecord | null)[]) {
+  return releases.flatMap((one) =>
+    one?.manifest.schema ? [{ release: one.manifest.release, needs: one.manifest.schema.needs }] : [],
+  );
+}
+
+async function requireSchema(host: Host, release: ReleaseRecord) {
   const schema = await schemaOf(host, release);
-  if (!schema)
-    throw new Error(`${system} ${release.manifest.release} has no schema, so there is nothing to roll back`);
-  return rollbackLast({ ...schema.target, folder: schema.folder });
+  if (schema) return schema;
+  const { system, release: name } = release.manifest;
+  throw new Error(`${system} ${name} has no schema of its own: there is nothing to roll back or resolve`);
 }
 
 async function schemaOf(host: Host, release: ReleaseRecord) {
