@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeOnBox } from "../support/box/suite.ts";
 import { type Chrono, startChrono } from "../support/chrono.ts";
@@ -55,13 +57,36 @@ describeOnBox("Chrono's releases on a real box", () => {
     expect(await verbs()).toEqual(journal);
   });
 
+  test("another SSH key runs no step; another toolkit is delivered and runs no step", async () => {
+    const before = await verbs();
+    await chrono.box.rotateKey();
+    const words = ["up", "--stack", "development", "--yes", "--skip-preview"];
+    const rotated = await chrono.checkout.pulumi(...words, "--expect-no-changes");
+    expect(rotated.code, rotated.output).toBe(0);
+    const verb = join(chrono.checkout.directory, "components/box/toolkit/verbs/gates.ts");
+    writeFileSync(
+      verb,
+      readFileSync(verb, "utf8").replace("is not placed on this box yet", "is not placed here yet"),
+    );
+    const { code, output } = await chrono.checkout.pulumi(...words);
+    expect(code, output).toBe(0);
+    expect(output).toContain("chrono-box-toolkit updated");
+    expect(output).toContain("~ 1 updated");
+    expect(await verbs()).toEqual(before);
+    const { stdout } = await chrono.box.ssh(
+      "grep -c 'is not placed here yet' $(sed -n 's/^exec node \\([^ ]*\\) .*/\\1/p' /usr/local/bin/switchyard-box)",
+    );
+    expect(stdout.trim()).toBe("1");
+  });
+
   test("5 deployments and 5 rollbacks under load: at least 50,000 requests, none failed", {
     timeout: 400_000,
   }, async () => {
     load = await startLoad({
-      enter: chrono.box.enter,
-      urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
-    });
+        enter: chrono.box.enter,
+        urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
+        requestsPerSecond: 50,
+      });
     const served: (string | null)[] = [];
     for (const version of ["v2", "v3", "v4", "v5", "v6"]) {
       const out = await chrono.release(version);
@@ -121,6 +146,35 @@ describeOnBox("Chrono's releases on a real box", () => {
     });
     for (const line of ["broke the rule", "measured", "journal", "evidence", "serves"])
       expect(output).toContain(line);
+  });
+
+  test("with plain `pulumi up` too: taken back, then the same pins try again and the old pins run no cutover", async () => {
+    chrono.edit((document) => {
+      document.setIn(["config", "chrono:live"], "broken-again");
+      document.setIn(["config", "chrono:kept"], ["v1"]);
+      document.setIn(["config", "chrono:releases", "broken-again"], { version: "broken" });
+    });
+    const words = ["up", "--stack", "development", "--yes", "--skip-preview"];
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      const { code, output } = await chrono.checkout.pulumi(...words);
+      expect(code).not.toBe(0);
+      expect(output).toContain("chrono broken-again did not hold (bake)");
+      const verdict = Date.parse((await chrono.state()).lastFailure?.verdictAt ?? "");
+      const { new: fresh, keepAlive } = (await load.summary()).releases["broken-again"] ?? {};
+      expect((fresh?.lastStart ?? 0) - verdict).toBeLessThan(2000);
+      expect((keepAlive?.lastStart ?? 0) - verdict).toBeLessThan(2000);
+      expect(fresh?.lastStart).toBeGreaterThan(verdict - 20_000);
+      expect(await chrono.answering()).toBe("v1");
+    }
+    chrono.edit((document) => {
+      document.setIn(["config", "chrono:live"], "v1");
+      document.setIn(["config", "chrono:kept"], []);
+      document.deleteIn(["config", "chrono:releases", "broken-again"]);
+    });
+    const back = await chrono.checkout.pulumi(...words);
+    expect(back.code, back.output).toBe(0);
+    expect(back.output).not.toMatch(/chrono-cutover upd/);
+    expect(await chrono.answering()).toBe("v1");
   });
 
   test("what is marked bad is refused until --allow-bad", async () => {
