@@ -40,7 +40,7 @@ export async function deploy(session: Session, file: StackFile, options: DeployO
     throw error;
   });
   if (run.ok) {
-    const done = await writePins(ready, recordFingerprints(ready.pins, run.record.placed));
+    const done = await recordPlaced(session, ready, run);
     sayDone(session, done, run);
     await record(session, done, "succeeded", began);
     return exit.ok;
@@ -56,6 +56,17 @@ export async function deploy(session: Session, file: StackFile, options: DeployO
   const { code, file: after } = await takeBack(session, ready, run, failed);
   await record(session, after, code === exit.stuck ? "stuck" : "taken back", began);
   return code;
+}
+
+/** The deployment has succeeded: pins that somebody edited meanwhile are left to them, and said. */
+async function recordPlaced(session: Session, file: StackFile, run: RunResult): Promise<StackFile> {
+  try {
+    return await writePins(file, recordFingerprints(file.pins, run.record.placed));
+  } catch (error) {
+    if (!(error instanceof PinsError)) throw error;
+    session.voice.error(`the fingerprints were not recorded: ${error.message}`);
+    return file;
+  }
 }
 
 /** @throws PinsError when what is live is marked bad; with `allow` the marks go instead. */

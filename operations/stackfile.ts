@@ -85,7 +85,14 @@ function systemFrom(config: Readonly<Record<string, unknown>>, system: string, w
 /** Writes the pins and answers the file as it is now. Does nothing when they are what the file says. */
 export async function writePins(file: StackFile, after: Pins): Promise<StackFile> {
   if (isDeepStrictEqual(file.pins, after)) return file;
-  const text = editPins(file.path, file.text, file.pins, after);
+  const today = parseStackFile(file.path, await readFile(file.path, "utf8"));
+  if (!isDeepStrictEqual(today.pins, file.pins)) {
+    throw new PinsError(
+      `${file.path}: its pins were changed by somebody else meanwhile; nothing was written. ` +
+        "Look at them (git diff) and run the command again.",
+    );
+  }
+  const text = editPins(file.path, today.text, file.pins, after);
   await replaceFile(file.path, text);
   return parseStackFile(file.path, text);
 }

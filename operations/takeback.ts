@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RunResult } from "./engine.ts";
 import { failuresBySystem } from "./events.ts";
 import { lastGood, type StackVersion } from "./history.ts";
@@ -9,6 +10,9 @@ import { type StackFile, writePins } from "./stackfile.ts";
 import { stateOf, stateText } from "./state.ts";
 import { confirmedRelease, isReachable, servingText } from "./targets.ts";
 import { update } from "./update.ts";
+
+/** Longer than the longest bake of any table, health and taking back included. */
+const VERDICT_SECONDS = 1800;
 
 /** What is done about one system that failed. */
 interface Remedy {
@@ -35,7 +39,7 @@ export async function takeBack(
   run: RunResult,
   systems: readonly string[],
 ): Promise<{ code: Exit; file: StackFile }> {
-  const observed = await observe(session, file);
+  const observed = await observeVerdicts(session, file, systems);
   const versions = await readHistory(session).catch((error: Error) => {
     session.voice.error(`the history cannot be read: ${error.message}`);
     return [];
@@ -70,6 +74,30 @@ export async function takeBack(
   const stuck = remedies.filter((remedy) => !isGood(remedy, now, second));
   say(session, after, remedies, falls, now, stuck, second);
   return { code: stuck.length > 0 ? exit.stuck : exit.failed, file: after };
+}
+
+/** A baker that outlived its engine gives its verdict first: a release that proves itself is not taken back. */
+async function observeVerdicts(
+  session: Session,
+  file: StackFile,
+  systems: readonly string[],
+): Promise<Observations> {
+  const deadline = performance.now() + VERDICT_SECONDS * 1000;
+  let said = false;
+  for (;;) {
+    const observed = await observe(session, file);
+    const running = systems.filter((system) => {
+      const found = observed[system];
+      return isReachable(found) && found.running;
+    });
+    if (running.length === 0 || session.signal.aborted || performance.now() > deadline) return observed;
+    if (!said)
+      session.voice.line(
+        `${running.join(", ")}: the cutover still runs on the target; waiting for its verdict`,
+      );
+    said = true;
+    await sleep(1000);
+  }
 }
 
 function remedyFor(
@@ -136,9 +164,12 @@ function fallOf({ system, release, kind, back }: Remedy, run: RunResult, observe
   };
 }
 
-/** Steps that say nothing of the release: no room, no database, no connection. It may go out again once that is mended. */
+/**
+ * Steps that say nothing of the release: no room, no database, no connection; a cutover whose target names no failure
+ * of the release. It may go out again once that is mended.
+ */
 const judgesTheMachine = (step: string): boolean =>
-  step.startsWith("box-") || ["policy", "preflight", "backup"].includes(step);
+  step.startsWith("box-") || ["policy", "preflight", "backup", "cutover"].includes(step);
 
 /** Whether the system is where its remedy meant it to be; "first" is, with nothing serving. */
 function isGood({ system, back, kind }: Remedy, now: Observations, second: RunResult | null): boolean {

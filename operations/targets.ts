@@ -2,6 +2,8 @@ import type { CutoverState, Failure, Pending } from "../components/rollout/cutov
 
 /** What a system's target says of itself, without the engine and without its lock. */
 export interface Observation {
+  /** A cutover runs on the target at this moment. */
+  readonly running: boolean;
   readonly confirmed: string | null;
   readonly pending: Pending | null;
   readonly receipt: string | null;

@@ -37,5 +37,5 @@ async function observe<T>(ask: () => Promise<T>): Promise<T | null> {
 
 function systemOf(observed: Awaited<ReturnType<typeof observeBox>> | null, system: string) {
   if (observed === null) return null;
-  return observed.systems[system] ?? { ...untouched, known: [], doors: [] };
+  return observed.systems[system] ?? { ...untouched, running: false, intact: false, known: [], doors: [] };
 }

@@ -69,7 +69,7 @@ export class Box extends pulumi.ComponentResource {
 
   private deliverToolkit(name: string, toolkit: ToolkitBundle | null): Step[] {
     if (!toolkit || this.location === "local") return [];
-    const create = this.location.user === "root" ? "sh -s" : "sudo -n sh -s";
+    const create = 'if [ "$(id -u)" = 0 ]; then sh -s; else sudo -n sh -s; fi';
     const stdin = pulumi.secret(`# ${this.receipt}\n${toolkit.installer}`);
     return [this.command(`${name}-toolkit`, { create, stdin }, { parent: this })];
   }

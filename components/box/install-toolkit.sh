@@ -22,7 +22,12 @@ install_toolkit() {
     echo "$sha256  $version/partial" | sha256sum --check --quiet
     mv "$version/partial" "$version/switchyard-box.cjs"
   fi
-  printf '#!/bin/sh\nexec node %s "$@"\n' "$version/switchyard-box.cjs" >/usr/local/bin/switchyard-box.partial
+  {
+    echo '#!/bin/sh'
+    # shellcheck disable=SC2016 # expanded when the command runs
+    echo '[ "$(id -u)" = 0 ] || exec sudo -n "$0" "$@"'
+    echo "exec node $version/switchyard-box.cjs \"\$@\""
+  } >/usr/local/bin/switchyard-box.partial
   chmod 0755 /usr/local/bin/switchyard-box.partial
   mv /usr/local/bin/switchyard-box.partial /usr/local/bin/switchyard-box
   forget_old_versions

@@ -31,10 +31,7 @@ export function describe(location: Location): string {
 
 /** The shell command that runs a verb of the toolkit at the location. */
 export function verbCommand(location: Location, ...words: readonly string[]): string {
-  if (location === "local") return shellCommand(localToolkit, ...words);
-  return location.user === "root"
-    ? shellCommand("switchyard-box", ...words)
-    : shellCommand("sudo", "-n", "switchyard-box", ...words);
+  return shellCommand(location === "local" ? localToolkit : "switchyard-box", ...words);
 }
 
 /** Runs a verb apart from the engine: what is asked before the first resource, and what the command line does at once. */

@@ -3,6 +3,10 @@ import type { ReleaseManifest } from "./manifest.ts";
 
 /** What a target answers for one system, before the first resource and to the command line. */
 export interface TargetObservation extends CutoverState {
+  /** A cutover runs at this moment, whoever asked for it. */
+  readonly running: boolean;
+  /** What is confirmed really serves: every door leads to it, every process of it runs. */
+  readonly intact: boolean;
   readonly known: readonly KnownRelease[];
   /** What each front door answers with at this moment; null is 503. */
   readonly doors: readonly {

@@ -34,6 +34,12 @@ export function resolveReleases(
     const computed = fingerprint(manifest);
     const identity = entry.fingerprint ?? computed;
     const known = observed?.known.find((candidate) => candidate.fingerprint === identity);
+    if (known && known.release !== name) {
+      throw new Error(
+        `${manifest.system}:releases.${name}.fingerprint is ${identity}, which is placed as ${known.release}: ` +
+          "take the fingerprint out of the entry, it is computed",
+      );
+    }
     return {
       name,
       fingerprint: identity,

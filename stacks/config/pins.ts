@@ -15,5 +15,18 @@ export function checkPins({ live, kept, releases }: Pins, problem: SystemContext
     if (!releases[name]) problem("kept", name, `releases of the pins: ${known}`);
     if (name === live) problem("kept", name, "releases other than the live one");
   }
+  const owners = new Map<string, string>();
+  for (const [name, { fingerprint }] of Object.entries(releases)) {
+    if (fingerprint === undefined) continue;
+    const owner = owners.get(fingerprint);
+    if (owner !== undefined) {
+      problem(
+        `releases.${name}.fingerprint`,
+        `${fingerprint}, which is ${owner}'s`,
+        "no fingerprint for a new release: it is computed",
+      );
+    }
+    owners.set(fingerprint, name);
+  }
   if (new Set(kept).size !== kept.length) problem("kept", kept.join(", "), "each release once");
 }

@@ -83,10 +83,10 @@ describeOnBox("Chrono's releases on a real box", () => {
     timeout: 400_000,
   }, async () => {
     load = await startLoad({
-        enter: chrono.box.enter,
-        urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
-        requestsPerSecond: 50,
-      });
+      enter: chrono.box.enter,
+      urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
+      requestsPerSecond: 50,
+    });
     const served: (string | null)[] = [];
     for (const version of ["v2", "v3", "v4", "v5", "v6"]) {
       const out = await chrono.release(version);

@@ -11,6 +11,7 @@ import type { Observation, Targets } from "../../operations/targets.ts";
 let checkout: string;
 const flips: unknown[] = [];
 const observed: Observation = {
+  running: false,
   confirmed: "222222222222",
   pending: null,
   receipt: null,

@@ -12,13 +12,16 @@ import {
 } from "../../components/rollout/cutover/machine.ts";
 import { type CutoverState, untouched } from "../../components/rollout/cutover/state.ts";
 
-const bad: Finding = {
-  rule: "errorRate > 1 %",
-  measured: "20 %",
-  allowed: "≤ 1 %",
-  journal: ["boom"],
-  evidence: "/e",
-};
+const verdictAt = new Date("2025-12-31T23:59:58Z");
+const verdict = { rule: "errorRate > 1 %", measured: "20 %", allowed: "≤ 1 %", at: verdictAt };
+
+/** A finding whose explanation notes where the door led when it was asked for. */
+function badSeenFrom(target: { door: string | null }): Finding {
+  return {
+    ...verdict,
+    explain: async () => ({ journal: [`asked while ${target.door} served`], evidence: "/e" }),
+  };
+}
 
 /** A target in memory: one door, one place for the singleton, everything that happened in order. */
 class RecordedTarget implements CutoverTarget {
@@ -42,8 +45,8 @@ class RecordedTarget implements CutoverTarget {
     this.events.push(`health ${fingerprint}`);
     return this.unhealthy;
   }
-  async moveTraffic(to: string | null) {
-    this.events.push(`move ${to}`);
+  async moveTraffic(to: string | null, direction: "forward" | "back") {
+    this.events.push(`move ${to}${direction === "back" ? " back" : ""}`);
     if (this.moveFails > 0) {
       this.moveFails -= 1;
       throw new Error("the front door does not answer");
@@ -111,7 +114,7 @@ describe("a release that holds", () => {
   test("that is confirmed already is not baked again: its receipt is recorded", async () => {
     const target = new RecordedTarget();
     expect(await cutOver(target, { to: "old", receipt: "r-again" })).toEqual({ held: true });
-    expect(target.events).toEqual(["move old", "write confirmed=old pending=none", "remember old"]);
+    expect(target.events).toEqual(["move old back", "write confirmed=old pending=none", "remember old"]);
     expect(target.state.receipt).toBe("r-again");
   });
 });
@@ -119,10 +122,10 @@ describe("a release that holds", () => {
 describe("a release that does not hold", () => {
   test("takes no request when it is not healthy", async () => {
     const target = new RecordedTarget();
-    target.unhealthy = bad;
+    target.unhealthy = badSeenFrom(target);
     expect(await cutOver(target, request)).toMatchObject({
       held: false,
-      failure: { step: "health", rule: bad.rule },
+      failure: { step: "health", rule: verdict.rule },
     });
     expect(target.events).toEqual(["health new", "write confirmed=old pending=none"]);
     expect(target.door).toBe("old");
@@ -130,17 +133,18 @@ describe("a release that does not hold", () => {
 
   test("goes back to what is confirmed when the bake says so, and the receipt stays the old one", async () => {
     const target = new RecordedTarget();
-    target.verdict = bad;
+    target.verdict = badSeenFrom(target);
     const outcome = await cutOver(target, request);
     expect(outcome).toMatchObject({
       held: false,
       failure: {
         step: "bake",
         release: "v-new",
-        rule: bad.rule,
+        rule: verdict.rule,
         measured: "20 %",
         allowed: "≤ 1 %",
-        journal: ["boom"],
+        verdictAt: verdictAt.toISOString(),
+        journal: ["asked while old served"],
       },
     });
     expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
@@ -149,14 +153,20 @@ describe("a release that does not hold", () => {
 
   test("as the first release of a system leaves nothing behind the door", async () => {
     const target = new RecordedTarget();
-    Object.assign(target, { state: untouched, door: null, singleton: null, remembered: null, verdict: bad });
+    Object.assign(target, {
+      state: untouched,
+      door: null,
+      singleton: null,
+      remembered: null,
+      verdict: badSeenFrom(target),
+    });
     expect(await cutOver(target, request)).toMatchObject({ held: false });
     expect([target.door, target.singleton, target.state.confirmed]).toEqual([null, null, null]);
   });
 
   test("may be tried again with the same pins: from the health check on", async () => {
     const target = new RecordedTarget();
-    target.verdict = bad;
+    target.verdict = badSeenFrom(target);
     await cutOver(target, request);
     target.events = [];
     target.verdict = null;
@@ -219,7 +229,7 @@ describe("killed before a step", () => {
     const target = new RecordedTarget();
     await expect(cutOver(target, request, killAt("confirm"))).rejects.toBeInstanceOf(KilledError);
     expect(target.door).toBe("new");
-    target.verdict = bad;
+    target.verdict = badSeenFrom(target);
     expect(await cutOver(target, request)).toMatchObject({ held: false });
     expect(target.door).toBe("old");
   });
@@ -228,7 +238,7 @@ describe("killed before a step", () => {
 describe("taking back that fails", () => {
   test("three times leaves the system stuck, and every later cutover is refused with the way out", async () => {
     const target = new RecordedTarget();
-    target.verdict = bad;
+    target.verdict = badSeenFrom(target);
     const fails = Object.assign(target, { moveFails: 0 });
     const failing = cutOver(target, request, (step) => {
       if (step === "bake") fails.moveFails = 3;
@@ -245,6 +255,17 @@ describe("taking back that fails", () => {
     await resolve(target, "killed");
     expect([target.door, target.state.stuck]).toEqual(["old", null]);
   });
+});
+
+test("draining that fails changes nothing about where traffic is", async () => {
+  const target = new RecordedTarget();
+  target.drain = async () => {
+    throw new Error("the socket does not answer");
+  };
+  expect(await cutOver(target, request)).toEqual({ held: true });
+  target.verdict = badSeenFrom(target);
+  expect(await cutOver(target, { to: "third", receipt: "r-3" })).toMatchObject({ held: false });
+  expect([target.door, target.state.stuck, target.state.pending]).toEqual(["new", null, null]);
 });
 
 describe("a flip", () => {

@@ -44,6 +44,8 @@ const observed = (state: Partial<CutoverState> = {}, releases: KnownRelease[] = 
   ...untouched,
   ...state,
   known: releases,
+  running: false,
+  intact: true,
   doors: [],
 });
 
@@ -120,7 +122,7 @@ describe("the cutover's receipt", () => {
       { ...settled, pending: { from: "old", to: "new", receipt: "r", startedAt: "" } },
     ],
     ["taking back had failed", { ...settled, stuck: "no door" }],
-    ["a door leads elsewhere", { ...settled, doors: [{ door: "d", port: 1, fingerprint: "old" }] }],
+    ["a door leads elsewhere, or a process has gone", { ...settled, intact: false }],
     ["nothing was ever confirmed", observed()],
   ])("is a new one when %s: the cutover runs whatever the pins say", (_why, seen) => {
     expect(cutoverReceipt("new", seen, "now")).toBe("now");

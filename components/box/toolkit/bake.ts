@@ -24,10 +24,6 @@ export async function bake(
   policy: Policy,
   seconds: number,
 ): Promise<Finding | null> {
-  for (const service of singletons(release)) {
-    const finding = await checkServiceHealth(host, release, service, policy.healthSeconds);
-    if (finding) return finding;
-  }
   const { services } = release.manifest;
   const observation = new Observation({
     rules: fitTable(policy.rules, seconds, policy.scrapeSeconds),
@@ -37,42 +33,50 @@ export async function bake(
     staleSeconds: Math.max(5, policy.scrapeSeconds * 3),
   });
   const probes = new RequestProbes(release, policy);
-  const end = performance.now() + seconds * 1000;
+  // The singletons have only just been started: until one has answered once, its health is a question of time.
+  const starting = new Map(singletons(release).map((service) => [service.name, service]));
+  const begin = performance.now();
+  const end = begin + seconds * 1000;
   const patience = end + Math.max(2, policy.scrapeSeconds * 5) * 1000;
   try {
     for (;;) {
-      observation.add({ at: performance.now(), services: await sample(host, release, policy, probes) });
+      const taken = await sample(host, release, policy, probes, starting);
+      observation.add({ at: performance.now(), services: taken });
       const verdict = observation.verdict();
       const now = performance.now();
-      const proved = verdict.decision === "ok" || verdict.decision === "investigate";
-      if (verdict.decision === "rollback" || (now >= patience && !proved)) {
+      const proved = starting.size === 0 && ["ok", "investigate"].includes(verdict.decision);
+      if (verdict.decision === "rollback" || (starting.size === 0 && now >= patience && !proved)) {
         return findingOf(host, release, verdict, observation.evidence());
+      }
+      const [late] = starting.values();
+      if (late && now - begin > policy.healthSeconds * 1000) {
+        return await checkServiceHealth(host, release, late, 1);
       }
       if (now >= end && proved) return null;
       await pause(policy.scrapeSeconds * 1000);
     }
   } finally {
-    await probes.stop();
+    probes.stop();
   }
 }
 
-async function findingOf(
-  host: Host,
-  release: ReleaseRecord,
-  verdict: Verdict,
-  measured: object,
-): Promise<Finding> {
-  const { journal, file } = await keepEvidence(host, release, "bake", measured);
+function findingOf(host: Host, release: ReleaseRecord, verdict: Verdict, measured: object): Finding {
   return {
     rule: verdict.rule,
     measured: verdict.measured,
     allowed: verdict.allowed,
-    journal,
-    evidence: file,
+    at: new Date(),
+    explain: () => keepEvidence(host, release, "bake", measured),
   };
 }
 
-async function sample(host: Host, release: ReleaseRecord, policy: Policy, probes: RequestProbes) {
+async function sample(
+  host: Host,
+  release: ReleaseRecord,
+  policy: Policy,
+  probes: RequestProbes,
+  starting: Map<string, ServiceManifest>,
+) {
   const entries = await Promise.all(
     release.manifest.services.map(async (service): Promise<[string, ServiceSample]> => {
       const port = release.ports[service.name] ?? 0;
@@ -81,7 +85,9 @@ async function sample(host: Host, release: ReleaseRecord, policy: Policy, probes
         probe(port, service.health, Math.max(1, policy.scrapeSeconds)),
         service.metrics === undefined ? null : scrape(port, service, service.metrics, policy),
       ]);
-      const answers = [asProbe("health", health), ...probes.take(service.name)];
+      if (health.ok) starting.delete(service.name);
+      const answers = probes.take(service.name);
+      if (!starting.has(service.name)) answers.unshift(asProbe("health", health));
       return [service.name, { unit, probes: answers, ...(metrics ? { metrics } : {}) }];
     }),
   );
@@ -128,9 +134,9 @@ class RequestProbes {
     return answers;
   }
 
-  async stop(): Promise<void> {
+  /** What is still on its way is nobody's business any more: nothing waits for it. */
+  stop(): void {
     clearInterval(this.timer);
-    await Promise.all(this.running);
   }
 
   private ask(service: ServiceManifest, path: string): void {

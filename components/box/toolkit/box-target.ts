@@ -1,5 +1,6 @@
 import type { CutoverTarget, Finding } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
+import type { ServiceManifest } from "../../rollout/manifest.ts";
 import { bake } from "./bake.ts";
 import type { Door, Host } from "./host.ts";
 import {
@@ -39,26 +40,31 @@ export class BoxTarget implements CutoverTarget {
     const release = await requireRelease(this.host, this.system, fingerprint);
     const { healthSeconds } = await readPolicy(this.host, this.system);
     for (const service of serving(release)) {
-      await this.host.startUnit(unitName(release, service));
+      await this.start(release, service);
       const finding = await checkServiceHealth(this.host, release, service, healthSeconds);
       if (finding) return finding;
     }
     return null;
   }
 
-  async moveTraffic(to: string | null): Promise<void> {
+  async moveTraffic(to: string | null, direction: "forward" | "back"): Promise<void> {
     if (this.doorsShut) return;
     const releases = await listReleases(this.host, this.system);
     const next = to === null ? null : await requireRelease(this.host, this.system, to);
-    const others = releases.filter((release) => release.fingerprint !== to);
-    if (next) for (const service of serving(next)) await this.host.startUnit(unitName(next, service));
-    await this.pointDoors(releases, next);
-    await Promise.all(
-      others.flatMap((other) =>
-        singletons(other).map((service) => this.host.stopUnit(unitName(other, service))),
-      ),
+    const started = await Promise.allSettled(
+      next ? serving(next).map((service) => this.start(next, service)) : [],
     );
-    if (next) for (const service of singletons(next)) await this.host.startUnit(unitName(next, service));
+    if (direction === "forward") {
+      refuseFailed(started);
+      await this.stopOtherSingletons(releases, to);
+      await this.pointDoors(releases, next);
+    } else {
+      // One process that does not start must not keep the others' requests on a release that is left.
+      await this.pointDoors(releases, next);
+      await this.stopOtherSingletons(releases, to);
+      refuseFailed(started);
+    }
+    if (next) for (const service of singletons(next)) await this.start(next, service);
   }
 
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
@@ -94,6 +100,19 @@ export class BoxTarget implements CutoverTarget {
     return new Date();
   }
 
+  private start(release: ReleaseRecord, service: ServiceManifest): Promise<void> {
+    return this.host.startUnit(unitName(release, service));
+  }
+
+  private async stopOtherSingletons(releases: ReleaseRecord[], to: string | null): Promise<void> {
+    const others = releases.filter((release) => release.fingerprint !== to);
+    await Promise.all(
+      others.flatMap((other) =>
+        singletons(other).map((service) => this.host.stopUnit(unitName(other, service))),
+      ),
+    );
+  }
+
   private async pointDoors(releases: ReleaseRecord[], next: ReleaseRecord | null): Promise<void> {
     const routes = this.routes(releases, next);
     await Promise.all(routes.map(({ door, backend }) => this.host.pointDoor(door, backend)));
@@ -109,4 +128,8 @@ export class BoxTarget implements CutoverTarget {
       return { door, backend: next && port ? { fingerprint: next.fingerprint, port } : null };
     });
   }
+}
+
+function refuseFailed(started: readonly PromiseSettledResult<void>[]): void {
+  for (const one of started) if (one.status === "rejected") throw one.reason;
 }

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,10 @@ export function buildDirectory(host: Host, manifest: ReleaseManifest): string {
   return join(host.releasesDirectory, "builds", `${manifest.system}-${buildFingerprint(manifest)}`);
 }
 
-/** Makes the build unless it is there. A build killed half way leaves only a `.partial` folder, replaced next time. */
+/**
+ * Makes the build unless it is there. Every attempt works in a folder of its own; the first that is whole, and on disk,
+ * becomes the build.
+ */
 export async function build(host: Host, manifest: ReleaseManifest): Promise<void> {
   const finished = buildDirectory(host, manifest);
   if (await exists(finished)) {
@@ -23,8 +26,7 @@ export async function build(host: Host, manifest: ReleaseManifest): Promise<void
     await utimes(finished, now, now);
     return;
   }
-  const partial = `${finished}.partial`;
-  await rm(partial, { recursive: true, force: true });
+  const partial = `${finished}.${randomUUID()}.partial`;
   await mkdir(join(host.releasesDirectory, "builds"), { recursive: true, mode: 0o755 });
   try {
     await fetchSource(manifest.source, partial);
@@ -37,24 +39,30 @@ export async function build(host: Host, manifest: ReleaseManifest): Promise<void
         env: { HOME: partial, CI: "true" },
       });
     }
-    await rename(partial, finished);
+    // Renamed before its files are on disk, a power cut would leave a finished build of empty files.
+    if (process.platform === "linux") await mustRun(["sync", "--file-system", partial], { seconds: 300 });
+    await rename(partial, finished).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+      await rm(partial, { recursive: true, force: true });
+    });
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw new Error(`building ${manifest.system} ${manifest.release} failed: ${(error as Error).message}`);
   }
 }
 
-/** Removes builds that no placed release uses, beyond the `kept` most recently used ones, and what kills left. */
+/** Removes builds that no placed release uses, beyond the `kept` last used ones, and what kills left a day ago. */
 export async function pruneBuilds(host: Host, system: string, used: readonly string[], kept: number) {
   const folder = join(host.releasesDirectory, "builds");
   if (!(await exists(folder))) return;
-  const mine = (await readdir(folder)).filter(
-    (name) => name.startsWith(`${system}-`) && !name.endsWith(".partial"),
-  );
-  const unused = mine.map((name) => join(folder, name)).filter((path) => !used.includes(path));
-  const aged = await Promise.all(unused.map(async (path) => ({ path, at: (await stat(path)).mtimeMs })));
-  aged.sort((a, b) => b.at - a.at);
-  for (const { path } of aged.slice(kept)) await rm(path, { recursive: true, force: true });
+  const mine = (await readdir(folder))
+    .filter((name) => name.startsWith(`${system}-`))
+    .map((name) => join(folder, name));
+  const aged = await Promise.all(mine.map(async (path) => ({ path, at: (await stat(path)).mtimeMs })));
+  const dead = aged.filter(({ path, at }) => path.endsWith(".partial") && at < Date.now() - 86_400_000);
+  const unused = aged.filter(({ path }) => !path.endsWith(".partial") && !used.includes(path));
+  unused.sort((a, b) => b.at - a.at);
+  for (const { path } of [...dead, ...unused.slice(kept)]) await rm(path, { recursive: true, force: true });
 }
 
 async function fetchSource(source: Source, into: string): Promise<void> {

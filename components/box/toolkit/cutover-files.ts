@@ -12,11 +12,17 @@ export interface Report {
 
 /** Name of the job that runs apart from the engine: one a system, so two cutovers of it never overlap. */
 export const jobOf = (system: string) => `cutover-${system}`;
-export const requestFile = (host: Host, system: string) =>
-  join(systemDirectory(host, system), "cutover-request.json");
-export const reportFile = (host: Host, system: string) =>
-  join(systemDirectory(host, system), "cutover-report.json");
+/** A request is spent once a baker was started for it: whoever finds it later settles and never bakes again. */
+export interface Request extends CutoverRequest {
+  readonly spent?: boolean;
+}
+
+export const requestFile = (host: Host, system: string, receipt: string) =>
+  join(systemDirectory(host, system), `cutover-request-${receipt}.json`);
+export const reportFile = (host: Host, system: string, receipt: string) =>
+  join(systemDirectory(host, system), `cutover-report-${receipt}.json`);
 /** The step the baker is in, for `status` and for tests that kill it there. */
 export const phaseFile = (host: Host, system: string) =>
   join(systemDirectory(host, system), "cutover-phase.json");
+/** The baker's process, so that a flip can end it. */
 export const bakerFile = (host: Host, system: string) => join(systemDirectory(host, system), "baker.json");

@@ -12,8 +12,8 @@ const keptFiles = 50;
 export interface Evidence {
   /** Last lines of the services' journals. */
   readonly journal: string[];
-  /** File that holds the whole of it. */
-  readonly file: string;
+  /** File on the box that holds the whole of it. */
+  readonly evidence: string;
 }
 
 /** Writes the last 100 journal lines of every service (CHR-7) and the measurements to a file of its own. */
@@ -37,15 +37,24 @@ export async function keepEvidence(
   await forgetOldest(folder);
   const spoken = journals.filter(({ lines }) => lines.length > 0);
   return {
-    file,
+    evidence: file,
     journal: spoken.flatMap(({ service, lines }) => lines.slice(-5).map((l) => `${service}: ${l}`)),
   };
 }
 
-/** Replaces every secret value of more than three characters by a word that says what stood there. */
+/** Replaces every secret value of more than three characters, and the password of one that is a URL, by a word. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
-  const values = secrets.filter((value) => value.length > 3).sort((a, b) => b.length - a.length);
+  const values = secrets
+    .flatMap((secret) => [secret, ...passwordOf(secret)])
+    .filter((value) => value.length > 3);
+  values.sort((a, b) => b.length - a.length);
   return (text) => values.reduce((shown, value) => shown.replaceAll(value, "[secret]"), text);
+}
+
+function passwordOf(secret: string): string[] {
+  if (!URL.canParse(secret)) return [];
+  const { password } = new URL(secret);
+  return [password, decodeURIComponent(password)];
 }
 
 async function forgetOldest(folder: string): Promise<void> {

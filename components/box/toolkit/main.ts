@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { text } from "node:stream/consumers";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
+import { exclusively } from "./exclusive.ts";
 import type { GroundSpec, Host } from "./host.ts";
 import { openHost, shutDown } from "./open-host.ts";
 import { type Policy, readCutover, writePolicy } from "./records.ts";
@@ -61,9 +62,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   shutdown: () => shutDown(),
   boot: (host) => boot(host),
   "start-singletons": (host) => startSingletons(host),
-  "bake-under-watch": (host, system) => bakeUnderWatch(host, system),
-  bake: (host, system) => bakeCutover(host, system),
+  "bake-under-watch": (host, system, receipt) => bakeUnderWatch(host, system, receipt),
+  bake: (host, system, receipt) => bakeCutover(host, system, receipt),
 };
+
+/** Verbs that change what is placed of a release: one at a time, also when an engine died and another one came. */
+const placing = new Set(["preflight", "backup", "migrate", "place", "gates", "remove"]);
 
 async function input<T>(): Promise<T> {
   return JSON.parse(await text(process.stdin)) as T;
@@ -78,7 +82,9 @@ async function main([
 ]: string[]): Promise<string> {
   const verb = verbs[name];
   if (!verb) throw new Error(`there is no verb "${name}"; there are: ${Object.keys(verbs).join(", ")}`);
-  const left = await verb(await openHost(), system, release, fingerprint, more);
+  const host = await openHost();
+  const work = () => verb(host, system, release, fingerprint, more);
+  const left = await (placing.has(name) ? exclusively(host, `${system}-${fingerprint}`, work) : work());
   return `${JSON.stringify(left ?? { done: name })}\n`;
 }
 

@@ -10,7 +10,12 @@ import type { CutoverState, Failure } from "./state.ts";
  */
 
 /** What a check found wrong; absent when nothing is. */
-export type Finding = Pick<Failure, "rule" | "measured" | "allowed" | "journal" | "evidence">;
+export interface Finding extends Pick<Failure, "rule" | "measured" | "allowed"> {
+  /** When the verdict fell; absent: when it is taken up. */
+  readonly at?: Date;
+  /** Gathers journal and evidence; called once traffic is where it belongs, because that may take seconds. */
+  readonly explain?: () => Promise<Pick<Failure, "journal" | "evidence">>;
+}
 
 export interface CutoverTarget {
   readState(): Promise<CutoverState>;
@@ -20,9 +25,10 @@ export interface CutoverTarget {
   checkHealth(fingerprint: string): Promise<Finding | null>;
   /**
    * New requests go to `to` (null: nothing, 503) and to nothing else; singletons of every other release are gone
-   * before those of `to` start. Safe to repeat, and safe after dying half way.
+   * before those of `to` start. `back` moves the requests first, `forward` when the old singletons are gone, so that
+   * an unproved release serves no moment longer than it is watched. Safe to repeat, and safe after dying half way.
    */
-  moveTraffic(to: string | null): Promise<void>;
+  moveTraffic(to: string | null, direction: "forward" | "back"): Promise<void>;
   /** Watches the release under traffic for its bake; `short` when it has served a whole one before. */
   bake(fingerprint: string, short: boolean): Promise<Finding | null>;
   /** What a reboot brings back is the release given. */
@@ -74,7 +80,7 @@ export async function cutOver(
   });
   try {
     await atStep("switch");
-    await target.moveTraffic(to);
+    await target.moveTraffic(to, "forward");
     await atStep("bake");
     const bad = request.flip ? null : await target.bake(to, before.baked.includes(to));
     if (bad) return takeBack(target, { step: "bake", ...bad });
@@ -86,7 +92,7 @@ export async function cutOver(
   await confirm(target, before, request);
   await atStep("remember");
   await target.remember(to);
-  await target.drain();
+  await drain(target);
   return { held: true };
 }
 
@@ -107,14 +113,14 @@ export async function resolve(target: CutoverTarget, step: "killed" | "reboot"):
 /** Traffic leaves the system altogether: what `destroy` does before anything is deleted. */
 export async function withdraw(target: CutoverTarget): Promise<void> {
   const state = await target.readState();
-  await target.moveTraffic(null);
+  await target.moveTraffic(null, "back");
   await target.writeState({ ...state, confirmed: null, receipt: null, pending: null, flipped: null });
   await target.remember(null);
-  await target.drain();
+  await drain(target);
 }
 
 async function hold(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<Outcome> {
-  await target.moveTraffic(request.to);
+  await target.moveTraffic(request.to, "back");
   await target.writeState({ ...before, receipt: request.receipt, flipped: null });
   await target.remember(request.to);
   return { held: true };
@@ -141,14 +147,15 @@ type FailureOfStep = Finding & { readonly step: Failure["step"] };
 async function takeBack(target: CutoverTarget, why: FailureOfStep): Promise<Outcome> {
   const state = await target.readState();
   const blamed = state.pending?.to ?? state.lastFailure?.fingerprint ?? "unknown";
-  const what = await failure(target, blamed, why.step, why);
+  const verdict = { ...why, at: why.at ?? target.now() };
   let last: unknown;
   for (let attempt = 1; attempt <= 3; attempt++) {
     try {
-      await target.moveTraffic(state.confirmed);
-      await target.writeState({ ...state, pending: null, stuck: null, lastFailure: what });
+      await target.moveTraffic(state.confirmed, "back");
       await target.remember(state.confirmed);
-      await target.drain();
+      const what = await failure(target, blamed, why.step, verdict);
+      await target.writeState({ ...state, pending: null, stuck: null, lastFailure: what });
+      await drain(target);
       return { held: false, failure: what };
     } catch (error) {
       if (error instanceof KilledError) throw error;
@@ -156,8 +163,13 @@ async function takeBack(target: CutoverTarget, why: FailureOfStep): Promise<Outc
     }
   }
   const stuck = `taking traffic back to ${state.confirmed ?? "nothing"} failed three times: ${message(last)}`;
-  await target.writeState({ ...state, stuck, lastFailure: what });
+  await target.writeState({ ...state, stuck, lastFailure: await failure(target, blamed, why.step, verdict) });
   throw new StuckError(stuck);
+}
+
+/** Requests in flight end or are cut; traffic is where it belongs in either case, so this decides nothing. */
+async function drain(target: CutoverTarget): Promise<void> {
+  await target.drain().catch(() => {});
 }
 
 async function fail(target: CutoverTarget, what: Failure): Promise<Outcome> {
@@ -165,19 +177,27 @@ async function fail(target: CutoverTarget, what: Failure): Promise<Outcome> {
   return { held: false, failure: what };
 }
 
-async function failure(target: CutoverTarget, fingerprint: string, step: Failure["step"], finding: Finding) {
-  const at = target.now().toISOString();
+async function failure(
+  target: CutoverTarget,
+  fingerprint: string,
+  step: Failure["step"],
+  finding: Finding,
+): Promise<Failure> {
+  const { rule, measured, allowed } = finding;
+  const { journal, evidence } = (await finding.explain?.().catch(() => null)) ?? {
+    journal: [],
+    evidence: "",
+  };
   const release = await target.releaseName(fingerprint);
-  const { rule, measured, allowed, journal, evidence } = finding;
-  return { fingerprint, release, step, rule, measured, allowed, journal, evidence, at, verdictAt: at };
+  const verdictAt = (finding.at ?? target.now()).toISOString();
+  const at = target.now().toISOString();
+  return { fingerprint, release, step, rule, measured, allowed, journal, evidence, at, verdictAt };
 }
 
 const killed: Finding = {
   rule: "the baker lives until its verdict",
   measured: "it was ended before",
   allowed: "no end before the verdict",
-  journal: [],
-  evidence: "",
 };
 const rebooted: Finding = { ...killed, measured: "the machine was started again" };
 
@@ -186,8 +206,6 @@ function leftOnPurpose(flip: NonNullable<CutoverState["flipped"]>): Finding {
     rule: "a release that a flip has left does not come back by itself",
     measured: `${flip.by} flipped away from it at ${flip.at}: ${flip.reason}`,
     allowed: "pins that name what serves (`switchyard rollback`), or `switchyard flip` back to it",
-    journal: [],
-    evidence: "",
   };
 }
 
@@ -196,8 +214,6 @@ function brokenSwitch(error: unknown): Finding {
     rule: "traffic can be moved",
     measured: message(error),
     allowed: "no error",
-    journal: [],
-    evidence: "",
   };
 }
 

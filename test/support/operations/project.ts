@@ -187,6 +187,7 @@ export class TrialProject {
       evidence: "/var/lib/switchyard/evidence/1.json",
     };
     return {
+      running: false,
       confirmed,
       pending: null,
       receipt: await read("receipt"),

@@ -3,11 +3,18 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import { type CutoverRequest, cutOver, resolve, type Step } from "../../../rollout/cutover/machine.ts";
+import { cutOver, resolve, type Step } from "../../../rollout/cutover/machine.ts";
 import type { Failure } from "../../../rollout/cutover/state.ts";
 import { reportHeartbeats, silenceSeconds, superviseBaker } from "../../../rollout/cutover/watchdog.ts";
 import { BoxTarget } from "../box-target.ts";
-import { bakerFile, phaseFile, type Report, reportFile, requestFile } from "../cutover-files.ts";
+import {
+  bakerFile,
+  phaseFile,
+  type Report,
+  type Request,
+  reportFile,
+  requestFile,
+} from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { endProcess, identify, type ProcessIdentity } from "../process-identity.ts";
@@ -17,30 +24,27 @@ import { readCutover, requireRelease, systemDirectory } from "../records.ts";
  * The watchdog: one baker, and whatever becomes of it, an end in `confirmed`. Exits 0 when traffic is settled. Started
  * again after its own end it never bakes again: whoever was killed did not prove anything.
  */
-export async function bakeUnderWatch(host: Host, system: string): Promise<void> {
-  const request = await readJson<CutoverRequest>(requestFile(host, system));
-  const startedAgain = (await readJson(bakerFile(host, system))) !== null;
-  if (!request || startedAgain) {
-    await endEarlierBaker(host, system);
-    await settle(host, system, request);
-    return;
+export async function bakeUnderWatch(host: Host, system: string, receipt: string): Promise<void> {
+  const path = requestFile(host, system, receipt);
+  const request = await readJson<Request>(path);
+  if (request && !request.spent) {
+    await writeDurably(path, JSON.stringify({ ...request, spent: true } satisfies Request));
+    const child = fork(process.argv[1] ?? "", ["bake", system, receipt]);
+    if (child.pid) await writeDurably(bakerFile(host, system), JSON.stringify(await identify(child.pid)));
+    await superviseBaker(child);
   }
-  const child = fork(process.argv[1] ?? "", ["bake", system]);
-  if (child.pid) await writeDurably(bakerFile(host, system), JSON.stringify(await identify(child.pid)));
-  const finished = await superviseBaker(child);
-  if (!finished || (await readCutover(host, system)).stuck) await settle(host, system, request);
-  await forgetRequest(host, system);
+  await settle(host, system, request);
 }
 
 /** The baker itself: a child of the watchdog, killed by it when it falls silent. */
-export async function bakeCutover(host: Host, system: string): Promise<void> {
+export async function bakeCutover(host: Host, system: string, receipt: string): Promise<void> {
   reportHeartbeats();
-  const request = await readJson<CutoverRequest>(requestFile(host, system));
-  if (!request) throw new Error(`no cutover of ${system} was asked for`);
+  const request = await readJson<Request>(requestFile(host, system, receipt));
+  if (!request) throw new Error(`no cutover of ${system} was asked for under ${receipt}`);
   const target = new BoxTarget(host, system);
   const atStep = async (step: Step) => {
     await writeDurably(phaseFile(host, system), JSON.stringify({ step, at: new Date().toISOString() }));
-    await rehearse(host, system, step);
+    await rehearse(host, system, step, request);
   };
   let outcome: Report["outcome"];
   try {
@@ -48,25 +52,36 @@ export async function bakeCutover(host: Host, system: string): Promise<void> {
   } catch (error) {
     outcome = { held: false, error: (error as Error).message };
   }
-  await writeDurably(reportFile(host, system), JSON.stringify({ request, outcome } satisfies Report));
+  await writeDurably(
+    reportFile(host, system, receipt),
+    JSON.stringify({ request, outcome } satisfies Report),
+  );
 }
 
 /** Resolves what a dead baker left. At boot the doors are still shut, so only what they will open on is set right. */
 export async function resolvePending(host: Host, system: string, when: "killed" | "reboot"): Promise<void> {
-  await endEarlierBaker(host, system);
+  await endBaker(host, system);
   await resolve(new BoxTarget(host, system, { doorsShut: when === "reboot" }), when);
-  await forgetRequest(host, system);
 }
 
-/** What stands in the place of the verdict that a dead baker did not give. */
-async function settle(host: Host, system: string, request: CutoverRequest | null): Promise<void> {
+/** Ends the baker that runs, if any; its watchdog then takes back. */
+export async function endBaker(host: Host, system: string): Promise<void> {
+  const baker = await readJson<ProcessIdentity>(bakerFile(host, system));
+  if (baker) await endProcess(baker, silenceSeconds);
+  await rm(bakerFile(host, system), { force: true });
+}
+
+/** Nothing is pending after this, whatever the baker came to; where it gave no verdict, this is the report. */
+async function settle(host: Host, system: string, request: Request | null): Promise<void> {
+  await endBaker(host, system);
   const failure = await resolvePatiently(new BoxTarget(host, system));
-  const report = await readJson<Report>(reportFile(host, system));
-  if (request && report?.request.receipt !== request.receipt) {
+  if (!request) return;
+  const report = reportFile(host, system, request.receipt);
+  if (failure || (await readJson<Report>(report)) === null) {
     const outcome = failure ? { held: false as const, failure } : await withoutPending(host, system, request);
-    await writeDurably(reportFile(host, system), JSON.stringify({ request, outcome } satisfies Report));
+    await writeDurably(report, JSON.stringify({ request, outcome } satisfies Report));
   }
-  await forgetRequest(host, system);
+  await rm(requestFile(host, system, request.receipt), { force: true });
 }
 
 /** Taking back is tried for ten minutes: whatever keeps it from working may be starting again at this moment. */
@@ -83,39 +98,22 @@ async function resolvePatiently(target: BoxTarget): Promise<Failure | null> {
 }
 
 /** A baker that died before `pending` moved nothing; one that died after confirming has held. */
-async function withoutPending(
-  host: Host,
-  system: string,
-  request: CutoverRequest,
-): Promise<Report["outcome"]> {
+async function withoutPending(host: Host, system: string, request: Request): Promise<Report["outcome"]> {
   const { confirmed } = await readCutover(host, system);
   if (confirmed === request.to) return { held: true };
   return { held: false, error: `the baker of ${system} was killed before it moved any traffic` };
-}
-
-/** Ends a baker that outlived its watchdog; two of one system never run at a time. */
-export async function endEarlierBaker(host: Host, system: string): Promise<void> {
-  const baker = await readJson<ProcessIdentity>(bakerFile(host, system));
-  if (baker) await endProcess(baker, silenceSeconds);
-  await rm(bakerFile(host, system), { force: true });
-}
-
-async function forgetRequest(host: Host, system: string): Promise<void> {
-  await rm(requestFile(host, system), { force: true });
-  await rm(bakerFile(host, system), { force: true });
 }
 
 /**
  * A rehearsal of the worst case, in development only: a file that names a step holds the baker before it, so that it
  * can be killed just there. Heartbeats go on meanwhile.
  */
-async function rehearse(host: Host, system: string, step: Step): Promise<void> {
+async function rehearse(host: Host, system: string, step: Step, request: Request): Promise<void> {
   const file = join(systemDirectory(host, system), "rehearsal.json");
   const rehearsal = await readJson<{ holdBefore: Step; seconds: number }>(file);
   if (rehearsal?.holdBefore !== step) return;
-  const request = await readJson<CutoverRequest>(requestFile(host, system));
-  const release = request && (await requireRelease(host, system, request.to));
-  if (release?.manifest.environment !== "development") return;
+  const release = await requireRelease(host, system, request.to);
+  if (release.manifest.environment !== "development") return;
   await rm(file, { force: true });
   await pause(rehearsal.seconds * 1000);
 }

@@ -1,4 +1,5 @@
 import { BoxTarget } from "../box-target.ts";
+import { jobOf } from "../cutover-files.ts";
 import type { Host } from "../host.ts";
 import { findRelease, listSystems, readCutover } from "../records.ts";
 import { singletons, unitName } from "../units.ts";
@@ -9,8 +10,10 @@ import { resolvePending } from "./baker.ts";
  * request after the boot reaches an unproved release. Singletons start once the boot lets units start.
  */
 export async function boot(host: Host): Promise<void> {
-  for (const system of await listSystems(host)) await resolvePending(host, system, "reboot");
+  const systems = await listSystems(host);
+  const resolved = await Promise.allSettled(systems.map((system) => resolvePending(host, system, "reboot")));
   await host.launch("singletons", ["start-singletons"]);
+  for (const one of resolved) if (one.status === "rejected") throw one.reason;
 }
 
 /** Starts the singletons of what is confirmed, and of nothing else (ALL-6). */
@@ -23,9 +26,14 @@ export async function startSingletons(host: Host): Promise<void> {
   }
 }
 
-/** Puts traffic where it belongs after taking back had failed (`switchyard recover`). */
+/** Puts traffic where it belongs after taking back had failed (`switchyard recover`). A living baker is left alone. */
 export async function recover(host: Host, system: string): Promise<void> {
+  if (await host.launched(jobOf(system))) {
+    throw new Error(
+      `a cutover of ${system} runs on this box at this moment: wait for its verdict, or flip away from it`,
+    );
+  }
   const target = new BoxTarget(host, system);
   await resolvePending(host, system, "killed");
-  await target.moveTraffic((await readCutover(host, system)).confirmed);
+  await target.moveTraffic((await readCutover(host, system)).confirmed, "back");
 }

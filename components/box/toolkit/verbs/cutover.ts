@@ -6,12 +6,13 @@ import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { readCutover, readPolicy, requireRelease } from "../records.ts";
-import { endEarlierBaker } from "./baker.ts";
+import { endBaker } from "./baker.ts";
 import { refuseUnsupportedSchema } from "./schema.ts";
 
 /**
  * Starts the baker apart from this process and watches it until its verdict. The baker goes on when the watcher, its
- * connection or the engine dies. Throws, with the reason, unless the release is confirmed.
+ * connection or the engine dies; a cutover that still runs is waited for. Throws, with the reason, unless the release
+ * is confirmed.
  */
 export async function cutover(host: Host, system: string, request: CutoverRequest): Promise<void> {
   const release = await requireRelease(host, system, request.to);
@@ -20,17 +21,10 @@ export async function cutover(host: Host, system: string, request: CutoverReques
       `${system} ${release.manifest.release} has not passed its gates on this box; run the whole update`,
     );
   }
-  await refuseUnsupportedSchema(host, release);
-  if (await host.launched(jobOf(system))) {
-    throw new Error(
-      `a cutover of ${system} runs on this box at this moment; wait for its verdict (switchyard status)`,
-    );
-  }
-  await endEarlierBaker(host, system);
-  await rm(reportFile(host, system), { force: true });
-  await writeDurably(requestFile(host, system), JSON.stringify(request));
-  await host.launch(jobOf(system), ["bake-under-watch", system]);
-  const { outcome } = await awaitReport(host, system, request);
+  await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
+  const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
+  await launchWhenIdle(host, system, request, deadline);
+  const { outcome } = await awaitReport(host, system, request, deadline);
   if (outcome.held) return;
   if ("error" in outcome) throw new Error(outcome.error);
   const { step, rule, measured, allowed, journal, evidence } = outcome.failure;
@@ -46,22 +40,66 @@ export async function cutover(host: Host, system: string, request: CutoverReques
   );
 }
 
-async function awaitReport(host: Host, system: string, request: CutoverRequest): Promise<Report> {
-  const { bakeSeconds, healthSeconds } = await readPolicy(host, system);
-  const deadline = performance.now() + (bakeSeconds + healthSeconds * 4 + 600) * 1000;
+/** Two cutovers of a system never overlap: the job's name is the lock. */
+async function launchWhenIdle(host: Host, system: string, request: CutoverRequest, deadline: number) {
+  const path = requestFile(host, system, request.receipt);
+  for (;;) {
+    await awaitIdle(host, system, request, deadline);
+    await rm(reportFile(host, system, request.receipt), { force: true });
+    await writeDurably(path, JSON.stringify(request));
+    try {
+      return await host.launch(jobOf(system), ["bake-under-watch", system, request.receipt]);
+    } catch (error) {
+      await rm(path, { force: true });
+      if (!(await host.launched(jobOf(system)))) throw error;
+    }
+  }
+}
+
+/**
+ * A cutover outlives a killed engine, so the next update meets it and waits for its verdict. Whoever wants what it left,
+ * and every flip, gets traffic back at once instead: its baker is ended, and its watchdog takes back.
+ */
+async function awaitIdle(
+  host: Host,
+  system: string,
+  { to, flip }: CutoverRequest,
+  deadline: number,
+): Promise<void> {
+  while (await host.launched(jobOf(system))) {
+    const { pending } = await readCutover(host, system);
+    if (pending && pending.to !== to && (flip || pending.from === to)) await endBaker(host, system);
+    await waitBefore(deadline, `another cutover of ${system} still runs`);
+  }
+}
+
+async function awaitReport(
+  host: Host,
+  system: string,
+  request: CutoverRequest,
+  deadline: number,
+): Promise<Report> {
   for (;;) {
     const running = await host.launched(jobOf(system));
-    const report = await readJson<Report>(reportFile(host, system));
-    if (report?.request.receipt === request.receipt && !running) return report;
+    const report = await readJson<Report>(reportFile(host, system, request.receipt));
+    if (report && !running) {
+      await rm(reportFile(host, system, request.receipt), { force: true });
+      return report;
+    }
     if (!running) {
       return { request, outcome: { held: false, error: `the cutover of ${system} ended without a verdict` } };
     }
-    if (performance.now() > deadline) {
-      return {
-        request,
-        outcome: { held: false, error: `the cutover of ${system} has not ended in its time` },
-      };
-    }
-    await pause(100);
+    await waitBefore(deadline, `the cutover of ${system} has not ended in its time`);
   }
+}
+
+/** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
+async function longestCutover(host: Host, system: string): Promise<number> {
+  const { bakeSeconds, healthSeconds } = await readPolicy(host, system);
+  return 2 * (bakeSeconds + healthSeconds * 4) + 600;
+}
+
+async function waitBefore(deadline: number, what: string): Promise<void> {
+  if (performance.now() > deadline) throw new Error(`${what}; \`switchyard status\` says what serves`);
+  await pause(100);
 }

@@ -19,8 +19,10 @@ export async function gates(host: Host, system: string, fingerprint: string): Pr
   const lines: GateLine[] = [];
   for (const service of serving(release)) {
     const finding = await checkServiceHealth(host, release, service, healthSeconds);
-    if (finding)
-      throw new GateError(finding.rule, finding.measured, finding.allowed, finding.journal, finding.evidence);
+    if (finding) {
+      const { journal = [], evidence = "" } = (await finding.explain?.()) ?? {};
+      throw new GateError(finding.rule, finding.measured, finding.allowed, journal, evidence);
+    }
     const { active, restarts } = await host.unitState(unitName(release, service));
     if (active !== "running") throw new GateError(`${service.name} runs`, active, "running", [], "");
     lines.push(`${service.name}: healthy on ${service.health}, running, ${restarts} restarts`);

@@ -1,8 +1,9 @@
 import type { TargetObservation } from "../../../rollout/observation.ts";
+import { jobOf } from "../cutover-files.ts";
 import { readJson } from "../durable.ts";
 import type { Host } from "../host.ts";
-import { listReleases, listSystems, readCutover } from "../records.ts";
-import { doorsOf } from "../units.ts";
+import { listReleases, listSystems, type ReleaseRecord, readCutover } from "../records.ts";
+import { doorsOf, unitName } from "../units.ts";
 import { groundReceiptFile } from "./ground.ts";
 
 /** What the program and the command line ask a box before they decide anything. */
@@ -22,21 +23,42 @@ export async function observe(host: Host): Promise<BoxObservation> {
 async function observeSystem(host: Host, system: string): Promise<TargetObservation> {
   const releases = await listReleases(host, system);
   const doors = new Map(releases.flatMap(doorsOf).map(({ door }) => [door.name, door]));
+  const state = await readCutover(host, system);
+  const confirmed = releases.find(({ fingerprint }) => fingerprint === state.confirmed);
+  const led = await Promise.all(
+    [...doors.values()].map(async (door) => ({
+      door: door.name,
+      port: door.port,
+      fingerprint: (await host.doorServes(door).catch(() => null))?.fingerprint ?? null,
+    })),
+  );
   return {
-    ...(await readCutover(host, system)),
+    ...state,
+    running: await host.launched(jobOf(system)),
+    intact: confirmed !== undefined && (await isIntact(host, confirmed, led)),
     known: releases.map(({ fingerprint, manifest, receipt, done }) => ({
       fingerprint,
       release: manifest.release,
       receipt,
-      placed: done.place !== undefined,
+      placed: done.gates !== undefined,
       manifest,
     })),
-    doors: await Promise.all(
-      [...doors.values()].map(async (door) => ({
-        door: door.name,
-        port: door.port,
-        fingerprint: (await host.doorServes(door).catch(() => null))?.fingerprint ?? null,
-      })),
-    ),
+    doors: led,
   };
+}
+
+/** Every door of the release leads to it, and every process of it runs. */
+async function isIntact(
+  host: Host,
+  release: ReleaseRecord,
+  led: TargetObservation["doors"],
+): Promise<boolean> {
+  const own = doorsOf(release).map(({ door }) => door.name);
+  const right = led.every(
+    ({ door, fingerprint }) => fingerprint === (own.includes(door) ? release.fingerprint : null),
+  );
+  const units = release.manifest.services.map((service) => host.unitState(unitName(release, service)));
+  return (
+    right && (await Promise.all(units)).every(({ active }) => active === "running" || active === "starting")
+  );
 }

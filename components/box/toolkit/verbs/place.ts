@@ -2,7 +2,7 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import { build, buildDirectory, pruneBuilds } from "../builds.ts";
 import { writeDurably } from "../durable.ts";
 import { environmentFile } from "../environment-file.ts";
-import type { Door, Host } from "../host.ts";
+import type { Host } from "../host.ts";
 import { allotPort, returnPort } from "../ports.ts";
 import {
   findRelease,
@@ -48,22 +48,19 @@ export async function place(host: Host, system: string, fingerprint: string): Pr
 /** Removes a release that does not serve: processes, files, ports, and doors that no other release needs (ALL-7). */
 export async function remove(host: Host, system: string, fingerprint: string): Promise<void> {
   const release = await findRelease(host, system, fingerprint);
-  if (!release) return;
-  await refuseIfServing(host, system, fingerprint);
-  for (const service of release.manifest.services) {
-    const name = unitName(release, service);
-    await host.stopUnit(name);
-    await host.removeUnit(name);
-    await returnPort(host, name);
+  if (release) {
+    await refuseIfServing(host, system, fingerprint);
+    for (const service of release.manifest.services) {
+      const name = unitName(release, service);
+      await host.stopUnit(name);
+      await host.removeUnit(name);
+      await returnPort(host, name);
+    }
+    await rm(releaseFolder(host, release), { recursive: true, force: true });
+    await forgetRelease(host, system, fingerprint);
   }
-  await rm(releaseFolder(host, release), { recursive: true, force: true });
-  const others = (await listReleases(host, system)).filter((other) => other.fingerprint !== fingerprint);
-  await closeUnusedDoors(
-    host,
-    doorsOf(release).map(({ door }) => door),
-    others,
-  );
-  await forgetRelease(host, system, fingerprint);
+  const others = await listReleases(host, system);
+  await closeUnusedDoors(host, system, others);
   const used = others.map((other) => buildDirectory(host, other.manifest));
   await pruneBuilds(host, system, used, (await readPolicy(host, system)).keptBuilds);
 }
@@ -92,7 +89,14 @@ async function withPorts(host: Host, release: ReleaseRecord): Promise<ReleaseRec
   return record;
 }
 
-async function closeUnusedDoors(host: Host, doors: Door[], others: ReleaseRecord[]): Promise<void> {
-  const needed = new Set(others.flatMap(doorsOf).map(({ door }) => door.name));
-  for (const door of doors) if (!needed.has(door.name)) await host.closeDoor(door);
+/** Doors follow from what is placed: one that no release needs is closed, also after a remove that was killed. */
+async function closeUnusedDoors(
+  host: Host,
+  system: string,
+  releases: readonly ReleaseRecord[],
+): Promise<void> {
+  const needed = new Set(releases.flatMap(doorsOf).map(({ door }) => door.name));
+  for (const door of await host.doors()) {
+    if (door.name.startsWith(`${system}-`) && !needed.has(door.name)) await host.closeDoor(door);
+  }
 }

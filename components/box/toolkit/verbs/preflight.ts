@@ -16,7 +16,7 @@ export interface Delivery extends PlacedRelease {
 export async function preflight(host: Host, delivery: Delivery): Promise<void> {
   const { system } = delivery.manifest;
   const known = await findRelease(host, system, delivery.fingerprint);
-  if (known?.done.preflight) {
+  if (known?.done.gates) {
     await writeRelease(host, { ...known, receipt: delivery.receipt });
     return;
   }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { type Backup, backupDatabase, backupFile, keepBackups } from "../backup.ts";
 import { build, buildDirectory } from "../builds.ts";
 import type { Host } from "../host.ts";
+import { MigrationRefused } from "../migration-plan.ts";
 import {
   checkSchema,
   type MigrateResult,
@@ -15,6 +16,7 @@ import {
   listReleases,
   markDone,
   type ReleaseRecord,
+  readCutover,
   readSecrets,
   requireRelease,
 } from "../records.ts";
@@ -41,7 +43,10 @@ export async function backupBeforeMigration(
   return backup;
 }
 
-/** @param kept fingerprints that stay placed: a contraction that would break one of them is refused. */
+/**
+ * @param kept fingerprints that stay placed: a contraction that would break one of them, or what serves at this moment,
+ * is refused.
+ */
 export async function migrate(
   host: Host,
   system: string,
@@ -52,16 +57,31 @@ export async function migrate(
   const schema = await schemaOf(host, release);
   if (!schema) return null;
   await build(host, release.manifest);
-  const releases = await Promise.all(kept.map((one) => findRelease(host, system, one)));
+  const { confirmed, pending } = await readCutover(host, system);
+  const serving = [confirmed, pending?.from ?? null].filter((one) => one !== null && one !== fingerprint);
+  const staying = [...new Set([...kept, ...serving])];
+  const releases = await Promise.all(staying.map((one) => findRelease(host, system, one ?? "")));
   const result = await migrateDatabase({ ...schema.target, ...schema, kept: schemaNeeds(releases) });
   await markDone(host, release, "migrate");
   return result;
 }
 
-/** A release that the database no longer supports never takes traffic, not by a flip either. */
-export async function refuseUnsupportedSchema(host: Host, release: ReleaseRecord): Promise<void> {
+/**
+ * A release that the database no longer supports never takes traffic, not by a flip either. `evenUnasked`: where the
+ * database does not answer, an emergency goes on.
+ */
+export async function refuseUnsupportedSchema(
+  host: Host,
+  release: ReleaseRecord,
+  { evenUnasked }: { evenUnasked: boolean },
+): Promise<void> {
   const schema = await schemaOf(host, release);
-  if (schema) await checkSchema(schema.target, schema.schema);
+  if (!schema) return;
+  try {
+    await checkSchema(schema.target, schema.schema);
+  } catch (error) {
+    if (error instanceof MigrationRefused || !evenUnasked) throw error;
+  }
 }
 
 /** Undoes the last migration by its down script (CHR-8), unless a placed release needs it. */
