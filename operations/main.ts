@@ -128,6 +128,12 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
 
 if (import.meta.main) {
   const controller = new AbortController();
+  // Whoever reads along may leave (`| head`): the command goes on to its end, and so does its taking back.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+    });
+  }
   process.on("SIGINT", () => {
     if (controller.signal.aborted) {
       process.stderr.write("Leaving; the engine ends the step under way in the background.\n");

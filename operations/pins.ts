@@ -58,8 +58,8 @@ export function contentOf(release: Release): Record<string, unknown> {
 export const sameContent = (a: Release, b: Release): boolean => isDeepStrictEqual(contentOf(a), contentOf(b));
 
 /**
- * The name for an entry: the first of `wanted`, `<version>-r2`, `<version>-r3`, … that is free or that already holds
- * the same release.
+ * The name for an entry: of `wanted`, `<version>-r2`, `<version>-r3`, … the one that already holds the same release,
+ * else the first that is free.
  */
 export function nameFor(
   releases: SystemPins["releases"],
@@ -67,11 +67,13 @@ export function nameFor(
   release: Release,
   same: (found: Release, name: string) => boolean = (found) => sameContent(found, release),
 ): string {
-  for (let round = 1; ; round++) {
-    const name = round === 1 ? wanted : `${release.version}-r${round}`;
-    const found = releases[name];
-    if (!found || same(found, name)) return name;
-  }
+  const candidate = (round: number) => (round === 1 ? wanted : `${release.version}-r${round}`);
+  const taken = Object.keys(releases).map((name) => Number(/-r(\d+)$/.exec(name)?.[1] ?? 1));
+  const names = Array.from({ length: Math.max(1, ...taken) + 1 }, (_, index) => candidate(index + 1));
+  const holds = (name: string) => releases[name] !== undefined && same(releases[name], name);
+  return (
+    names.find(holds) ?? names.find((name) => releases[name] === undefined) ?? candidate(names.length + 1)
+  );
 }
 
 /**

@@ -17,6 +17,8 @@ export interface SystemState {
   readonly flipped: string | null;
   /** The target's last failure, in a line. */
   readonly lastFailure: string | null;
+  /** What is confirmed really serves; true where nothing is. */
+  readonly intact: boolean;
   readonly serving: readonly { readonly door: string; readonly release: string | null }[];
 }
 
@@ -40,13 +42,14 @@ export function stateOf(system: string, file: StackFile, now: Observations): Sys
       ? `by ${reached.flipped.by} at ${reached.flipped.at}: ${reached.flipped.reason}`
       : null,
     lastFailure: reached?.lastFailure ? failureText(reached.lastFailure) : null,
+    intact: reached === null || reached.confirmed === null || reached.intact,
     serving: reached?.serving ?? [],
   };
 }
 
 /** Pins and target say the same, and nothing is open. A system that neither knows a release of agrees too. */
-export const agrees = ({ pinned, confirmed, unreachable, pending, stuck }: SystemState): boolean =>
-  unreachable === null && pending === null && stuck === null && pinned === confirmed;
+export const agrees = ({ pinned, confirmed, unreachable, pending, stuck, intact }: SystemState): boolean =>
+  unreachable === null && pending === null && stuck === null && intact && pinned === confirmed;
 
 const failureText = ({ release, step, rule, measured, allowed, at }: Failure): string =>
   `${release} in ${step} at ${at}: ${rule}, measured ${measured}, allowed ${allowed}`;
@@ -58,6 +61,7 @@ export function stateText({
   unreachable,
   pending,
   stuck,
+  intact,
   serving,
 }: SystemState): string {
   const parts = [
@@ -67,6 +71,7 @@ export function stateText({
       : `target does not answer (${unreachable})`,
     ...(pending === null ? [] : [`unfinished cutover ${pending}`]),
     ...(stuck === null ? [] : [`stuck: ${stuck}`]),
+    ...(intact ? [] : ["a door or a process of it is gone: `switchyard up` brings it back"]),
     ...serving.map(({ door, release }) => `${door} answers with ${release ?? "503"}`),
   ];
   return `  ${system}: ${parts.join("; ")}`;

@@ -17,7 +17,8 @@ export async function passToPulumi(
   const wait = () => {};
   process.on("SIGINT", wait);
   try {
-    const child = spawn(command, words, { cwd: surroundings.checkout, env: environment, stdio: "inherit" });
+    const env = { ...environment, PULUMI_STACK: stack };
+    const child = spawn(command, words, { cwd: surroundings.checkout, env, stdio: "inherit" });
     return await new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code) => resolve(code ?? 130));

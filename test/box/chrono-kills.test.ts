@@ -52,13 +52,28 @@ describeOnBox("a cutover that is killed", () => {
 
   test.each<Step>(
     all ? ["switch", "bake", "confirm"] : ["bake"],
-  )("before %s, the engine alone: the baker goes on to its verdict, and the next update records it", async (step) => {
+  )("before %s, the engine alone: the next update waits for the baker's verdict and records it", async (step) => {
     const { to } = await releaseHeldBefore(step, 3);
     await killEngine();
-    await until(async () => (await confirmedRelease()) === to, 30, `${to} was never confirmed`, 200);
     const { code, output } = await chrono.up();
     expect(code, output).toBe(0);
+    expect([await chrono.answering(), await confirmedRelease()]).toEqual([to, to]);
+    expect(pins().live).toBe(to);
+    await neverTwoOracles();
+  });
+
+  test("the engine alone, then the old pins: traffic is back at once, no bake is waited for", async () => {
+    const { from, to } = await releaseHeldBefore("confirm", 120);
     expect(await chrono.answering()).toBe(to);
+    await killEngine();
+    chrono.edit((document) => {
+      document.setIn(["config", "chrono:live"], from);
+      document.setIn(["config", "chrono:kept"], [to]);
+    });
+    const { code, output, milliseconds } = await chrono.up();
+    expect(code, output).toBe(0);
+    expect(milliseconds).toBeLessThan(60_000);
+    expect([await chrono.answering(), await confirmedRelease()]).toEqual([from, from]);
     await neverTwoOracles();
   });
 

@@ -12,6 +12,7 @@ let checkout: string;
 const flips: unknown[] = [];
 const observed: Observation = {
   running: false,
+  intact: true,
   confirmed: "222222222222",
   pending: null,
   receipt: null,

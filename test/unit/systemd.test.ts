@@ -56,7 +56,7 @@ User=switchyard
 WorkingDirectory=/srv/switchyard/builds/chrono-1
 EnvironmentFile=/srv/switchyard/releases/chrono-7c1f2a9b0c1d/api.env
 ExecStart=bun run server.ts
-Restart=on-failure
+Restart=always
 RestartSec=500ms
 KillMode=mixed
 TimeoutStopSec=20
@@ -91,7 +91,7 @@ EnvironmentFile=/srv/switchyard/releases/chrono-7c1f2a9b0c1d/api.env
 ExecStartPre=+/usr/bin/touch /run/switchyard/chrono-oracle.lock
 ExecStartPre=+/usr/bin/chmod 0644 /run/switchyard/chrono-oracle.lock
 ExecStart=/usr/bin/flock --nonblock --no-fork --conflict-exit-code 75 /run/switchyard/chrono-oracle.lock /srv/switchyard/builds/chrono-1/bin/oracle --rate=5%%
-Restart=on-failure
+Restart=always
 RestartSec=500ms
 RestartPreventExitStatus=75
 KillMode=mixed

@@ -11,9 +11,6 @@ import type { MemoryFile } from "./memory.ts";
 /** Pause before a process that ended by itself is started again, as in systemd-unit.ts. */
 const restartMilliseconds = 500;
 
-/** Signals that end a process in good order when they come from outside; systemd counts them the same way. */
-const cleanSignals: readonly (NodeJS.Signals | null)[] = ["SIGTERM", "SIGINT", "SIGHUP", "SIGPIPE"];
-
 /** Keeps one unit's process running from `start` to `stop`. What is asked of it happens one after the other. */
 export class UnitKeeper {
   /** What the next start runs. */
@@ -93,11 +90,6 @@ export class UnitKeeper {
     // What it leaves behind would hold its port, and would be a second one of a singleton.
     await endGroup(process.identity, 0);
     await this.forget();
-    if (end.code === 0 || cleanSignals.includes(end.signal)) {
-      this.active = "gone";
-      await note(this.log, `ended by itself (${describe(end)})`);
-      return;
-    }
     this.active = "starting";
     this.restarts++;
     await note(this.log, `ended by itself (${describe(end)}); starting again`);

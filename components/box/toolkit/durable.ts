@@ -27,7 +27,7 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
   }
 }
 
-/** The value a file holds as JSON, or null where there is no such file. */
+/** The value a file holds as JSON, or null where there is no such file. Throws, naming it, where it holds something else. */
 export async function readJson<T>(path: string): Promise<T | null> {
   let text: string;
   try {
@@ -36,5 +36,12 @@ export async function readJson<T>(path: string): Promise<T | null> {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
     throw error;
   }
-  return JSON.parse(text) as T;
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    // Never the text itself: some of these files hold secrets.
+    throw new Error(
+      `${path} does not hold JSON: somebody edited it, or the disk lost it; put it right by hand`,
+    );
+  }
 }

@@ -4,7 +4,7 @@ import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
 import { exclusively } from "./exclusive.ts";
 import type { GroundSpec, Host } from "./host.ts";
 import { openHost, shutDown } from "./open-host.ts";
-import { type Policy, readCutover, writePolicy } from "./records.ts";
+import { findRelease, type Policy, readCutover, writePolicy } from "./records.ts";
 import { bakeCutover, bakeUnderWatch } from "./verbs/baker.ts";
 import { boot, recover, startSingletons } from "./verbs/boot.ts";
 import { cutover } from "./verbs/cutover.ts";
@@ -40,8 +40,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   place: (host, system, _release, fingerprint) => place(host, system, fingerprint),
   gates: (host, system, _release, fingerprint) => gates(host, system, fingerprint),
   guarded: async () => undefined,
-  guard: (host, system, _release, fingerprint) => refuseIfServing(host, system, fingerprint),
-  remove: (host, system, _release, fingerprint) => remove(host, system, fingerprint),
+  guard: async (host, system, release, fingerprint) => {
+    if (await isOf(host, system, release, fingerprint)) await refuseIfServing(host, system, fingerprint);
+  },
+  remove: async (host, system, release, fingerprint) => {
+    if (await isOf(host, system, release, fingerprint)) await remove(host, system, fingerprint);
+  },
   cutover: async (host, system, _release, fingerprint) => {
     const { receipt } = await input<{ receipt: string }>();
     return cutover(host, system, { to: fingerprint, receipt });
@@ -65,6 +69,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   "bake-under-watch": (host, system, receipt) => bakeUnderWatch(host, system, receipt),
   bake: (host, system, receipt) => bakeCutover(host, system, receipt),
 };
+
+/** A state may hold steps under a name that the release was never placed by: deleting these leaves the release alone. */
+async function isOf(host: Host, system: string, release: string, fingerprint: string): Promise<boolean> {
+  const known = await findRelease(host, system, fingerprint);
+  return known === null || known.manifest.release === release;
+}
 
 /** Verbs that change what is placed of a release: one at a time, also when an engine died and another one came. */
 const placing = new Set(["preflight", "backup", "migrate", "place", "gates", "remove"]);

@@ -81,7 +81,7 @@ User=${user.name}
 WorkingDirectory=${escaped(unit.directory)}
 EnvironmentFile=${escaped(unit.environmentFile)}
 ${singleton ? makeLock(lock) : ""}ExecStart=${commandLine(words)}
-Restart=on-failure
+Restart=always
 RestartSec=500ms
 ${singleton ? `RestartPreventExitStatus=${lockHeldStatus}\n` : ""}KillMode=mixed
 TimeoutStopSec=${unit.stopSeconds}

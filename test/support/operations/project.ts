@@ -188,6 +188,7 @@ export class TrialProject {
     };
     return {
       running: false,
+      intact: true,
       confirmed,
       pending: null,
       receipt: await read("receipt"),

@@ -21,6 +21,8 @@ export async function cutover(host: Host, system: string, request: CutoverReques
       `${system} ${release.manifest.release} has not passed its gates on this box; run the whole update`,
     );
   }
+  // Unreadable, it would stop every baker; here it stops the one who asks, with the file's name.
+  await readCutover(host, system);
   await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
   const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
   await launchWhenIdle(host, system, request, deadline);

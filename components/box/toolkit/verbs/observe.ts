@@ -1,9 +1,11 @@
+import { access } from "node:fs/promises";
 import type { TargetObservation } from "../../../rollout/observation.ts";
+import { buildDirectory } from "../builds.ts";
 import { jobOf } from "../cutover-files.ts";
 import { readJson } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { listReleases, listSystems, type ReleaseRecord, readCutover } from "../records.ts";
-import { doorsOf, unitName } from "../units.ts";
+import { doorsOf, environmentPath, unitName } from "../units.ts";
 import { groundReceiptFile } from "./ground.ts";
 
 /** What the program and the command line ask a box before they decide anything. */
@@ -24,6 +26,7 @@ async function observeSystem(host: Host, system: string): Promise<TargetObservat
   const releases = await listReleases(host, system);
   const doors = new Map(releases.flatMap(doorsOf).map(({ door }) => [door.name, door]));
   const state = await readCutover(host, system);
+  const present = await onDisk(host, releases);
   const confirmed = releases.find(({ fingerprint }) => fingerprint === state.confirmed);
   const led = await Promise.all(
     [...doors.values()].map(async (door) => ({
@@ -40,7 +43,7 @@ async function observeSystem(host: Host, system: string): Promise<TargetObservat
       fingerprint,
       release: manifest.release,
       receipt,
-      placed: done.gates !== undefined,
+      placed: done.gates !== undefined && present.has(fingerprint),
       manifest,
     })),
     doors: led,
@@ -61,4 +64,26 @@ async function isIntact(
   return (
     right && (await Promise.all(units)).every(({ active }) => active === "running" || active === "starting")
   );
+}
+
+/** Fingerprints of the releases whose files are still there: what somebody deleted is placed again. */
+async function onDisk(host: Host, releases: readonly ReleaseRecord[]): Promise<Set<string>> {
+  const found = await Promise.all(
+    releases.map(async (release) => {
+      const environments = release.manifest.services.map((service) =>
+        environmentPath(host, release, service),
+      );
+      const paths = [buildDirectory(host, release.manifest), ...environments];
+      const there = await Promise.all(
+        paths.map((path) =>
+          access(path).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      );
+      return there.every(Boolean) ? [release.fingerprint] : [];
+    }),
+  );
+  return new Set(found.flat());
 }
