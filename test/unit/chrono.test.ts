@@ -1,0 +1,61 @@
+import { expect, test } from "vitest";
+import { fingerprint } from "../../components/rollout/fingerprint.ts";
+import { chronoManifest } from "../../stacks/chrono.ts";
+import { rawConfig, readStackConfig } from "../../stacks/config/read.ts";
+
+const development = readStackConfig(
+  "development",
+  rawConfig(
+    {
+      "chrono:box": "local",
+      "chrono:source": '{"git":".switchyard/example.git"}',
+      "chrono:settings": '{"LOG_LEVEL":"debug"}',
+    },
+    [],
+  ),
+);
+const secrets = ["chrono:databaseUrl", "chrono:redisUrl", "switchyard:fingerprintKey"];
+const production = readStackConfig(
+  "production",
+  rawConfig(
+    {
+      "chrono:box": '{"host":"nexus.example","hostKey":"ssh-ed25519 AAAA"}',
+      "chrono:source": '{"git":"https://git.example/chrono.git"}',
+      "chrono:databaseUrl": "postgres://chrono:pw@db/chrono",
+      "chrono:redisUrl": "redis://cache",
+      "switchyard:fingerprintKey": "key",
+    },
+    secrets,
+  ),
+);
+
+test.each([
+  ["development", development, "74c797e65aef"],
+  ["production", production, "2020c630f1b8"],
+] as const)("Chrono's rendering in %s does not change by itself: a new figure here re-renders every release", (_name, stack, golden) => {
+  expect(fingerprint(chronoManifest(stack, "v1.0.0", {}))).toBe(golden);
+});
+
+test("api and dashboard stand behind doors, the oracle is never active twice, in every environment (ALL-6)", () => {
+  for (const stack of [development, production]) {
+    const { services } = chronoManifest(stack, "v1.0.0", {});
+    expect(services.map(({ name, kind, door }) => [name, kind, door])).toEqual([
+      ["api", "serving", 8080],
+      ["dashboard", "serving", 8081],
+      ["oracle", "singleton", undefined],
+    ]);
+  }
+});
+
+test("a manifest holds revisions of secrets and never their values (CHR-13)", () => {
+  const manifest = chronoManifest(production, "v1.0.0", {});
+  expect(JSON.stringify(manifest)).not.toMatch(/pw@db|redis:\/\/cache/);
+  expect(Object.keys(manifest.services[0]?.secrets ?? {})).toEqual(["DATABASE_URL", "REDIS_URL"]);
+  expect(manifest.checks).toEqual({ postgres: "DATABASE_URL", redis: "REDIS_URL" });
+});
+
+test("the build of production is the document's, and a release's own settings replace today's", () => {
+  const manifest = chronoManifest(production, "v1.0.0", { settings: { LOG_LEVEL: "trace" } });
+  expect(manifest.build[0]).toBe("cd src/oracle/rust && cargo build --release");
+  expect(manifest.services[0]?.environment).toEqual({ NODE_ENV: "production", LOG_LEVEL: "trace" });
+});
