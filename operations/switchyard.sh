@@ -75,4 +75,6 @@ if [ ! -x "$node" ]; then
   "$node" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b >= 18) ? 0 : 1)' ||
     die "Node 22.18 or newer is needed, and $node is $("$node" --version): install Node 24 (https://nodejs.org)"
 fi
+# The program and the plugins inherit it: what was compiled once starts in half the time.
+export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root/.switchyard/compiled}"
 exec "$node" "$root/operations/main.ts" "$@"

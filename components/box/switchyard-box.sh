@@ -6,5 +6,7 @@ node=$checkout/node_modules/.bin/node
 [ -x "$node" ] || node=node
 cd -- "$checkout"
 SWITCHYARD_BOX_ROOT=${SWITCHYARD_BOX_ROOT:-$checkout/.switchyard/box}
-export SWITCHYARD_BOX_ROOT
+# A verb starts three processes of this program in a row; compiled once, each starts in half the time.
+NODE_COMPILE_CACHE=${NODE_COMPILE_CACHE:-$checkout/.switchyard/compiled}
+export SWITCHYARD_BOX_ROOT NODE_COMPILE_CACHE
 exec "$node" --disable-warning=ExperimentalWarning "$checkout/components/box/toolkit/main.ts" "$@"
