@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { Checkout, type Ended } from "../test/support/checkout.ts";
@@ -24,28 +26,34 @@ try {
   });
   must(await checkout.switchyard("start"));
   must(await checkout.switchyard("start", "chrono=v2"));
-  const rows: { noop: number; own: number; rollback: number; firstAnswer: number }[] = [];
+  const rows: { noop: number; own: number; rollback: number; bake: number; firstAnswer: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     const noop = must(await checkout.pulumi("up", "--stack", "development", "--yes", "--skip-preview"));
     const own = must(await checkout.switchyard("up"));
     const old = (checkout.readConfig()["chrono:kept"] as string[])[0] ?? "";
     const first = firstAnswer(old);
     const rollback = must(await checkout.switchyard("rollback"));
-    rows.push({ noop, own, rollback, firstAnswer: await first });
+    rows.push({ noop, own, rollback, bake: lastBake(), firstAnswer: await first });
   }
-  for (const name of ["noop", "own", "rollback", "firstAnswer"] as const) {
+  for (const name of ["noop", "own", "rollback", "bake", "firstAnswer"] as const) {
     const values = rows.map((row) => row[name]).sort((a, b) => a - b);
     console.log(
       `${name.padEnd(12)} min ${show(values[0])}  median ${show(values[Math.floor(values.length / 2)])}  max ${show(values.at(-1))}`,
     );
   }
-  const ratios = rows
-    .map(({ noop, rollback }) => (rollback - shortBakeSeconds * 1000) / noop)
-    .sort((a, b) => a - b);
+  const ratios = rows.map(({ noop, rollback, bake }) => (rollback - bake) / noop).sort((a, b) => a - b);
   console.log(`(rollback - bake) / noop, in pairs: ${ratios.map((ratio) => ratio.toFixed(2)).join(" ")}`);
 } finally {
   await checkout.start(["components/box/switchyard-box.sh", "shutdown"]).ended;
   checkout.remove();
+}
+
+/** Milliseconds that the last cutover spent in its bake, by the baker's own times. */
+function lastBake(): number {
+  const file = join(checkout.directory, ".switchyard/box/state/systems/chrono/cutover-phase.json");
+  const { steps } = JSON.parse(readFileSync(file, "utf8")) as { steps: { step: string; at: string }[] };
+  const at = (name: string) => Date.parse(steps.find(({ step }) => step === name)?.at ?? "");
+  return at("confirm") - at("bake");
 }
 
 /** Milliseconds from now until the release answers. */

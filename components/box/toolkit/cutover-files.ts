@@ -21,7 +21,7 @@ export const requestFile = (host: Host, system: string, receipt: string) =>
   join(systemDirectory(host, system), `cutover-request-${receipt}.json`);
 export const reportFile = (host: Host, system: string, receipt: string) =>
   join(systemDirectory(host, system), `cutover-report-${receipt}.json`);
-/** The step the baker is in, for `status` and for tests that kill it there. */
+/** The step the baker is in and when each began, for people and for tests that kill it there. */
 export const phaseFile = (host: Host, system: string) =>
   join(systemDirectory(host, system), "cutover-phase.json");
 /** The baker's process, so that a flip can end it. */

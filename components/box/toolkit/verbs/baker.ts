@@ -42,8 +42,10 @@ export async function bakeCutover(host: Host, system: string, receipt: string): 
   const request = await readJson<Request>(requestFile(host, system, receipt));
   if (!request) throw new Error(`no cutover of ${system} was asked for under ${receipt}`);
   const target = new BoxTarget(host, system);
+  const steps: { step: Step; at: string }[] = [];
   const atStep = async (step: Step) => {
-    await writeDurably(phaseFile(host, system), JSON.stringify({ step, at: new Date().toISOString() }));
+    steps.push({ step, at: new Date().toISOString() });
+    await writeDurably(phaseFile(host, system), JSON.stringify({ step, steps }));
     await rehearse(host, system, step, request);
   };
   let outcome: Report["outcome"];

@@ -103,5 +103,5 @@ async function longestCutover(host: Host, system: string): Promise<number> {
 
 async function waitBefore(deadline: number, what: string): Promise<void> {
   if (performance.now() > deadline) throw new Error(`${what}; \`switchyard status\` says what serves`);
-  await pause(100);
+  await pause(40);
 }
