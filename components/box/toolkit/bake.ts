@@ -50,7 +50,10 @@ export async function bake(
       }
       const [late] = starting.values();
       if (late && now - begin > policy.healthSeconds * 1000) {
-        return await checkServiceHealth(host, release, late, 1);
+        // Healthy just now is no verdict on the rest: only a finding ends the bake here.
+        const finding = await checkServiceHealth(host, release, late, 1);
+        if (finding) return finding;
+        starting.delete(late.name);
       }
       if (now >= end && proved) return null;
       await pause(policy.scrapeSeconds * 1000);
