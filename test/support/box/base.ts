@@ -96,7 +96,9 @@ async function mirror(): Promise<string> {
     const [origin, component, name, uri] = line.split(" ");
     if (origin === "Debian" && component === "main" && uri && !name?.includes("-")) return uri;
   }
-  throw new Error("apt knows no mirror of Debian's main component here: run `apt-get update`, then try again");
+  throw new Error(
+    "apt knows no mirror of Debian's main component here: run `apt-get update`, then try again",
+  );
 }
 
 /** apt's own proxy setting, for debootstrap, which reads the environment only. */
