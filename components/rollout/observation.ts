@@ -2,12 +2,12 @@ import type { CutoverState } from "./cutover/state.ts";
 import type { ReleaseManifest } from "./manifest.ts";
 
 /** What a target answers for one system, before the first resource and to the command line. */
-export interface TargetObservation extends CutoverState {
+export interface TargetObservation<Manifest extends object = ReleaseManifest> extends CutoverState {
   /** A cutover runs at this moment, whoever asked for it. */
   readonly running: boolean;
   /** What is confirmed really serves: every door leads to it, every process of it runs. */
   readonly intact: boolean;
-  readonly known: readonly KnownRelease[];
+  readonly known: readonly KnownRelease<Manifest>[];
   /** What each front door answers with at this moment; null is 503. */
   readonly doors: readonly {
     readonly door: string;
@@ -16,12 +16,12 @@ export interface TargetObservation extends CutoverState {
   }[];
 }
 
-export interface KnownRelease {
+export interface KnownRelease<Manifest extends object = ReleaseManifest> {
   readonly fingerprint: string;
   readonly release: string;
   readonly receipt: string;
   readonly placed: boolean;
-  readonly manifest: ReleaseManifest;
+  readonly manifest: Manifest;
 }
 
 /** A target that gave no answer within its bound, and why. */
