@@ -1,10 +1,8 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { Box } from "../components/box/box.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import { chronoRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
-import type { TargetObservation } from "../components/rollout/observation.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
 import type { ChronoConfig } from "./chrono.config.ts";
@@ -12,25 +10,24 @@ import { bakePolicy } from "./config/bake.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
+import type { Site } from "./site.ts";
 
-/** Project Chrono (seeds: 000-chrono): api and dashboard behind the front door, the oracle never twice. */
-export interface ChronoArgs {
-  readonly stack: StackConfig;
-  readonly box: Box;
-  readonly observed: TargetObservation | null;
-  readonly newReceipt: string;
-}
-
-/** The order of an update (CHR-5): backup → fetch the tag → build → zero-downtime cutover → health → watch for errors. */
-export function chrono(
-  { stack, box, observed, newReceipt }: ChronoArgs,
-  opts?: pulumi.ComponentResourceOptions,
-) {
+/**
+ * Project Chrono (seeds: 000-chrono): api and dashboard behind the front door, the oracle never twice. The order of an
+ * update (CHR-5): backup → fetch the tag → build → zero-downtime cutover → health → watch for errors.
+ */
+export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions) {
+  const { stack, newReceipt } = site;
   const config = stack.chrono;
-  const render = (name: string, entry: ReleaseEntry) => chronoManifest(stack, name, entry);
-  const releases = resolveReleases(config, render, observed, newReceipt);
-  const secrets = secretValues(config);
-  new Rollout("chrono", { box, releases, policy: chronoPolicy(stack), secrets, observed, newReceipt }, opts);
+  const box = await site.boxLeg(config.box, {
+    system: "chrono",
+    render: (name, entry) => chronoManifest(stack, name, entry),
+    policy: chronoPolicy(stack),
+    secrets: secretValues(config),
+  });
+  const legs = [box];
+  const releases = resolveReleases("chrono", config, legs, newReceipt);
+  new Rollout("chrono", { legs, releases, newReceipt }, opts);
   return {
     live: config.live ?? null,
     kept: config.kept,

@@ -39,7 +39,7 @@ export class Box extends pulumi.ComponentResource {
   readonly ready: pulumi.Resource;
   /** Receipt of the box's preparation: another one means another box, or the same one made anew. */
   readonly receipt: string;
-  private readonly location: Location;
+  readonly location: Location;
 
   constructor(name: string, args: BoxArgs, opts?: pulumi.ComponentResourceOptions) {
     super("switchyard:box:Box", name, {}, opts);

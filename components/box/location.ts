@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { Client } from "ssh2";
 import type { BoxConfig } from "../../stacks/config/fields.ts";
+import { UnreachableError } from "../rollout/leg.ts";
 import { shellCommand } from "./quote.ts";
 
 /** Where a box is: this machine, or one over SSH by the user's agent. */
@@ -13,14 +14,6 @@ export interface VerbResult {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
-}
-
-/** Raised when a box gave no answer at all: down, cut off, another host key, no key in the agent. */
-export class UnreachableError extends Error {
-  constructor(location: Location, why: string) {
-    super(`${describe(location)} cannot be reached: ${why}`);
-    this.name = "UnreachableError";
-  }
 }
 
 export function describe(location: Location): string {
@@ -59,7 +52,7 @@ function runLocally(words: readonly string[], stdin: string, seconds: number): P
     });
     child.stdin.on("error", () => {});
     child.stdin.end(stdin);
-    child.once("error", (error) => reject(new UnreachableError("local", error.message)));
+    child.once("error", (error) => reject(new UnreachableError(describe("local"), error.message)));
     child.once("close", (code) => resolve({ code: code ?? 137, stdout, stderr }));
   });
 }
@@ -75,7 +68,7 @@ function runOverSsh(
   const agent = process.env.SSH_AUTH_SOCK;
   if (!agent) {
     throw new UnreachableError(
-      location,
+      describe(location),
       "no SSH agent (SSH_AUTH_SOCK is not set): start one and `ssh-add` the box's key",
     );
   }
@@ -86,7 +79,7 @@ function runOverSsh(
     const fail = (why: string) => {
       clearTimeout(timer);
       client.destroy();
-      reject(new UnreachableError(location, why));
+      reject(new UnreachableError(describe(location), why));
     };
     client.on("error", (error) =>
       fail(isHostKeyRefused(offered, location) ? otherHostKey(offered, location) : error.message),

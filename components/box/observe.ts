@@ -1,4 +1,5 @@
-import { describe, type Location, runVerb, UnreachableError } from "./location.ts";
+import { UnreachableError } from "../rollout/leg.ts";
+import { describe, type Location, runVerb } from "./location.ts";
 import type { BoxObservation } from "./toolkit/verbs/observe.ts";
 
 const neverPrepared: BoxObservation = { ground: null, systems: {} };
@@ -12,7 +13,8 @@ const neverPrepared: BoxObservation = { ground: null, systems: {} };
 export async function observeBox(location: Location): Promise<BoxObservation> {
   const { code, stdout, stderr } = await runVerb(location, ["observe"]);
   if (code === 127) return neverPrepared;
-  if (code !== 0) throw new UnreachableError(location, `its toolkit answered: ${stderr.trim().slice(-500)}`);
+  if (code !== 0)
+    throw new UnreachableError(describe(location), `its toolkit answered: ${stderr.trim().slice(-500)}`);
   try {
     return JSON.parse(stdout) as BoxObservation;
   } catch {

@@ -5,7 +5,7 @@ import type { ReleaseManifest } from "./manifest.ts";
  * The identity of a release: twelve hex digits over the canonical text of its manifest. Whatever changes how it runs
  * (a setting, a secret's revision, a build command) makes another fingerprint, and so another release beside the old.
  */
-export function fingerprint(manifest: ReleaseManifest): string {
+export function fingerprint(manifest: object): string {
   return shortHash(canonical(manifest));
 }
 

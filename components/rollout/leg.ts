@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ReleaseEntry } from "../../stacks/config/fields.ts";
 import type { CutoverRequest, Finding, Outcome } from "./cutover/machine.ts";
+import type { Failure } from "./cutover/state.ts";
 import type { TargetObservation } from "./observation.ts";
 
 /**
@@ -88,8 +89,8 @@ export interface LegDriver {
   check(fingerprint: string): Promise<Finding | null>;
   /** Runs the cutover on the target and waits for its verdict; one that still runs is waited for. */
   cutOver(request: CutoverRequest): Promise<Outcome>;
-  /** Traffic leaves the system altogether; what `destroy` does first. */
-  withdraw(): Promise<void>;
+  /** Traffic leaves the system altogether: what `destroy` does, or because another leg of the first release failed. */
+  withdraw(because?: Failure): Promise<void>;
   /** Lets `destroy` through for that many minutes. */
   arm(minutes: number): Promise<void>;
   /** Ends an unfinished cutover and clears what a failed taking back left. */

@@ -37,7 +37,7 @@ export interface ServiceManifest {
   readonly health: string;
   /** Path of Prometheus text metrics, on the same port. */
   readonly metrics?: string;
-  /** Public port of the front door; serving services only. */
+  /** Public port of the front door. A singleton behind one is only moved in a maintenance window. */
   readonly door?: number;
   /** Seconds given to requests in flight when traffic leaves. */
   readonly drainSeconds: number;
@@ -58,6 +58,28 @@ export interface SchemaManifest {
   readonly change: "none" | "expand" | "contract";
 }
 
+/**
+ * How a release takes over in a maintenance window (DEI-2): whoever is behind a door is never active twice, so for some
+ * seconds nobody answers. The figures are those of the release; draining goes by the one that is left.
+ */
+export interface MaintenanceManifest {
+  /**
+   * File that makes the API answer 503 for as long as it exists; the services get its path as MAINTENANCE_FILE. A
+   * relative path lies under the box's releases.
+   */
+  readonly flag: string;
+  /** The window goes on once the health answer (JSON) says fewer `active_connections` than this … */
+  readonly drainBelow: number;
+  /** … and is given up, with nothing stopped, after so many seconds. */
+  readonly drainSeconds: number;
+  /** How long the new process is to log no error before it takes a request (DEI-3). */
+  readonly journalSeconds: number;
+  /** Path that answers 2xx when the database does, and how fast it must be; its `milliseconds`, else the whole answer's. */
+  readonly database?: { readonly path: string; readonly belowMilliseconds: number };
+  /** A request that a user might make: POST with this JSON body, answered 2xx. */
+  readonly smoke?: { readonly path: string; readonly body: Readonly<Record<string, string>> };
+}
+
 export interface ReleaseManifest {
   readonly environment: "development" | "staging" | "production";
   readonly system: string;
@@ -72,6 +94,8 @@ export interface ReleaseManifest {
   readonly schema?: SchemaManifest;
   /** Connections the release depends on, each the name of a secret that holds its URL: checked in preflight and gates (CHR-7). */
   readonly checks: { readonly postgres?: string; readonly redis?: string };
+  /** Absent: traffic moves without anybody noticing. */
+  readonly maintenance?: MaintenanceManifest;
 }
 
 /** A manifest with its identity: twelve hex digits over the canonical text. */

@@ -41,6 +41,10 @@ export const releaseEntry = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/, "64 hex digits")
     .optional(),
+  /** Image of each service, by digest where the environment asks for it. */
+  images: z.record(z.string().min(1), z.string().min(1)).optional(),
+  /** SHA-256 of each artifact that is not the source itself (a Worker's folder, a package). */
+  artifacts: z.record(z.string().min(1), z.string().regex(/^[0-9a-f]{64}$/, "64 hex digits")).optional(),
   settings: settings.optional(),
   schema: schema.optional(),
   fingerprint: z

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { type ChronoConfig, chronoChecks, chronoSchema, chronoSecrets } from "../chrono.config.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 
@@ -13,10 +13,21 @@ export interface RawValue {
 
 export type EnvironmentName = "development" | "staging" | "production";
 
-export interface StackConfig {
+/** The systems, each with its own schema, secrets and rules. */
+const systems = {
+  chrono: { schema: chronoSchema, secrets: chronoSecrets, checks: chronoChecks },
+} as const;
+
+export type SystemName = keyof typeof systems;
+
+export interface StackConfig extends SystemConfigs {
   readonly environment: EnvironmentName;
   /** Key of the secrets' revisions; present whenever a system has secrets. */
   readonly fingerprintKey: string | undefined;
+}
+
+/** The config of each system as its schema gives it, with the values of its secrets. */
+export interface SystemConfigs {
   readonly chrono: ChronoConfig;
 }
 
@@ -28,10 +39,7 @@ export interface SystemContext {
 
 const environments = ["development", "staging", "production"] as const;
 const providerNamespaces = new Set(["pulumi", "aws", "kubernetes", "cloudflare", "command"]);
-const namespaces = {
-  switchyard: { schema: z.strictObject({}), secrets: ["fingerprintKey"] },
-  chrono: { schema: chronoSchema, secrets: chronoSecrets },
-} as const;
+const programKeys = ["fingerprintKey"];
 
 /** Reads and checks the whole config of a stack; throws a ConfigError that names every problem at once. */
 export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
@@ -43,22 +51,26 @@ export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
     throw new ConfigError(stack, [{ key: "stack", found: stack, allowed, command }]);
   }
   refuseUnknownNamespaces(raw, problems);
-  const chrono = readSystem("chrono", raw, problems) as ChronoConfig | null;
-  const fingerprintKey = readSecrets("switchyard", raw, problems).fingerprintKey;
-  if (chrono) {
-    chronoChecks(chrono, contextOf("chrono", environment, problems));
-    if (Object.keys(chrono.secrets).length > 0 && fingerprintKey === undefined) {
-      problems.push({
-        key: "switchyard:fingerprintKey",
-        found: "nothing",
-        allowed: "a random secret: it makes revisions of the other secrets",
-        command: 'pulumi config set --secret switchyard:fingerprintKey "$(openssl rand -hex 32)"',
-      });
-    }
+  const { fingerprintKey } = readSecrets("switchyard", programKeys, raw, problems);
+  const read: Partial<Record<SystemName, object>> = {};
+  for (const system of Object.keys(systems) as SystemName[]) {
+    const config = readSystem(system, raw, problems);
+    if (!config) continue;
+    const { checks } = systems[system] as { checks: (config: object, context: SystemContext) => void };
+    checks(config, contextOf(system, environment, problems));
+    read[system] = config;
+    if (Object.keys(config.secrets).length > 0 && fingerprintKey === undefined) problems.push(withoutKey);
   }
-  if (problems.length > 0 || !chrono) throw new ConfigError(stack, problems);
-  return { environment, fingerprintKey, chrono };
+  if (problems.length > 0) throw new ConfigError(stack, [...new Set(problems)]);
+  return { environment, fingerprintKey, ...(read as SystemConfigs) };
 }
+
+const withoutKey: ConfigProblem = {
+  key: "switchyard:fingerprintKey",
+  found: "nothing",
+  allowed: "a random secret: it makes revisions of the other secrets",
+  command: 'pulumi config set --secret switchyard:fingerprintKey "$(openssl rand -hex 32)"',
+};
 
 /** Parses the texts the engine hands to a program: JSON where the text is an object or a list, else the text. */
 export function rawConfig(texts: Readonly<Record<string, string>>, secretKeys: readonly string[]): RawConfig {
@@ -77,13 +89,17 @@ function parseValue(text: string): unknown {
   }
 }
 
-function readSystem(namespace: keyof typeof namespaces, raw: RawConfig, problems: ConfigProblem[]): unknown {
-  const { schema } = namespaces[namespace];
-  const secrets = readSecrets(namespace, raw, problems);
+function readSystem(
+  namespace: SystemName,
+  raw: RawConfig,
+  problems: ConfigProblem[],
+): { readonly secrets: Readonly<Record<string, string>> } | null {
+  const { schema, secrets: names } = systems[namespace];
+  const secrets = readSecrets(namespace, names, raw, problems);
   const members = [...raw]
     .filter(([key]) => key.startsWith(`${namespace}:`))
     .map(([key, { value, secret }]) => [key.slice(namespace.length + 1), { value, secret }] as const)
-    .filter(([name]) => !(namespaces[namespace].secrets as readonly string[]).includes(name));
+    .filter(([name]) => !(names as readonly string[]).includes(name));
   for (const [name, { secret }] of members) {
     if (!secret) continue;
     const key = `${namespace}:${name}`;
@@ -101,9 +117,14 @@ function readSystem(namespace: keyof typeof namespaces, raw: RawConfig, problems
   return null;
 }
 
-function readSecrets(namespace: keyof typeof namespaces, raw: RawConfig, problems: ConfigProblem[]) {
+function readSecrets(
+  namespace: string,
+  names: readonly string[],
+  raw: RawConfig,
+  problems: ConfigProblem[],
+): Record<string, string> {
   const secrets: Record<string, string> = {};
-  for (const name of namespaces[namespace].secrets) {
+  for (const name of names) {
     const key = `${namespace}:${name}`;
     const given = raw.get(key);
     if (!given) continue;
@@ -120,11 +141,11 @@ function readSecrets(namespace: keyof typeof namespaces, raw: RawConfig, problem
 }
 
 function refuseUnknownNamespaces(raw: RawConfig, problems: ConfigProblem[]): void {
-  const known = Object.keys(namespaces);
+  const known = ["switchyard", ...Object.keys(systems)];
   for (const [key] of raw) {
     const [namespace = "", name = ""] = key.split(":");
     if (providerNamespaces.has(namespace)) continue;
-    const isKnown = known.includes(namespace) && (namespace !== "switchyard" || name === "fingerprintKey");
+    const isKnown = known.includes(namespace) && (namespace !== "switchyard" || programKeys.includes(name));
     if (isKnown) continue;
     const allowed = namespace === "switchyard" ? "switchyard:fingerprintKey" : `${known.join(":…, ")}:…`;
     problems.push({ key, found: "an unknown key", allowed, command: `pulumi config rm ${key}` });

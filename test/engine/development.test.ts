@@ -44,14 +44,14 @@ test("each step ran once, in the order of the rollout", async () => {
           .at(-1)
           ?.replace(/-[0-9a-f]{12}/, "") ?? "",
     )
-    .filter((name) => /^(chrono|example)/.test(name));
+    .filter((name) => /^(box|chrono|example)/.test(name));
   expect(steps).toEqual(
     [
       "chrono",
-      "chrono-box",
+      "box-local",
       "chrono-v1",
       "example-repository",
-      "chrono-box-ground",
+      "box-local-ground",
       "chrono-policy",
       "chrono-v1-preflight",
       "chrono-v1-place",

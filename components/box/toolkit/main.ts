@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 import { text } from "node:stream/consumers";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
+import type { Failure } from "../../rollout/cutover/state.ts";
 import { exclusively } from "./exclusive.ts";
 import type { GroundSpec, Host } from "./host.ts";
 import { openHost, shutDown } from "./open-host.ts";
 import { findRelease, type Policy, readCutover, writePolicy } from "./records.ts";
 import { bakeCutover, bakeUnderWatch } from "./verbs/baker.ts";
 import { boot, recover, startSingletons } from "./verbs/boot.ts";
-import { cutover } from "./verbs/cutover.ts";
+import { check } from "./verbs/check.ts";
+import { attempt, cutover } from "./verbs/cutover.ts";
 import { gates } from "./verbs/gates.ts";
 import { ground } from "./verbs/ground.ts";
 import { observe } from "./verbs/observe.ts";
@@ -50,13 +52,18 @@ const verbs: Readonly<Record<string, Verb>> = {
     const { receipt } = await input<{ receipt: string }>();
     return cutover(host, system, { to: fingerprint, receipt });
   },
+  check: async (host, system, _release, fingerprint) => ({ finding: await check(host, system, fingerprint) }),
+  attempt: async (host, system) => attempt(host, system, await input<CutoverRequest>()),
   flip: async (host, system, _release, fingerprint) => {
     const { by, reason } = await input<{ by: string; reason: string }>();
     const request: CutoverRequest = { to: fingerprint, receipt: `flip-${Date.now()}`, flip: { by, reason } };
     await cutover(host, system, request);
     return readCutover(host, system);
   },
-  withdraw: (host, system) => withdraw(host, system),
+  withdraw: async (host, system) => {
+    const { because } = await input<{ because?: Failure }>();
+    return withdraw(host, system, because);
+  },
   arm: async (host, system) => arm(host, system, (await input<{ minutes: number }>()).minutes),
   recover: (host, system) => recover(host, system),
   "rollback-migration": (host, system, _release, fingerprint) => rollbackMigration(host, system, fingerprint),
@@ -80,7 +87,7 @@ async function isOf(host: Host, system: string, release: string, fingerprint: st
 const placing = new Set(["preflight", "backup", "migrate", "place", "gates", "remove"]);
 
 async function input<T>(): Promise<T> {
-  return JSON.parse(await text(process.stdin)) as T;
+  return JSON.parse((await text(process.stdin)) || "{}") as T;
 }
 
 async function main([

@@ -44,6 +44,8 @@ export interface CutoverRequest {
   readonly receipt: string;
   /** An emergency flip: no bake, health only, and the release left is remembered as left on purpose. */
   readonly flip?: { readonly by: string; readonly reason: string };
+  /** Another leg of the system failed: back to what served before, health only, that failure kept on record. */
+  readonly returning?: Failure;
 }
 
 export type Outcome = { readonly held: true } | { readonly held: false; readonly failure: Failure };
@@ -65,7 +67,7 @@ export async function cutOver(
   const before = await target.readState();
   if (before.stuck) throw new StuckError(before.stuck);
   if (before.confirmed === to) return hold(target, before, request);
-  if (before.flipped?.from === to && !request.flip) {
+  if (before.flipped?.from === to && !request.flip && !request.returning) {
     return fail(target, await failure(target, to, "flip", leftOnPurpose(before.flipped)));
   }
 
@@ -82,7 +84,7 @@ export async function cutOver(
     await atStep("switch");
     await target.moveTraffic(to, "forward");
     await atStep("bake");
-    const bad = request.flip ? null : await target.bake(to, before.baked.includes(to));
+    const bad = request.flip || request.returning ? null : await target.bake(to, before.baked.includes(to));
     if (bad) return takeBack(target, { step: "bake", ...bad });
   } catch (error) {
     if (error instanceof KilledError) throw error;
@@ -110,11 +112,12 @@ export async function resolve(target: CutoverTarget, step: "killed" | "reboot"):
   return outcome.held ? null : outcome.failure;
 }
 
-/** Traffic leaves the system altogether: what `destroy` does before anything is deleted. */
-export async function withdraw(target: CutoverTarget): Promise<void> {
+/** Traffic leaves the system altogether: before `destroy` deletes anything, or because another leg of its first release failed. */
+export async function withdraw(target: CutoverTarget, because: Failure | null = null): Promise<void> {
   const state = await target.readState();
   await target.moveTraffic(null, "back");
-  await target.writeState({ ...state, confirmed: null, receipt: null, pending: null, flipped: null });
+  const nothing = { confirmed: null, receipt: null, pending: null, flipped: null };
+  await target.writeState({ ...state, ...nothing, lastFailure: because ?? state.lastFailure });
   await target.remember(null);
   await drain(target);
 }
@@ -127,14 +130,15 @@ async function hold(target: CutoverTarget, before: CutoverState, request: Cutove
 }
 
 async function confirm(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<void> {
-  const { to, receipt, flip } = request;
+  const { to, receipt, flip, returning } = request;
   await target.writeState({
     ...before,
     confirmed: to,
     receipt,
     pending: null,
-    lastFailure: null,
-    baked: flip ? before.baked : [...before.baked.filter((known) => known !== to), to].slice(-20),
+    lastFailure: returning ?? null,
+    baked:
+      flip || returning ? before.baked : [...before.baked.filter((known) => known !== to), to].slice(-20),
     flipped:
       flip && before.confirmed
         ? { from: before.confirmed, at: target.now().toISOString(), by: flip.by, reason: flip.reason }
@@ -210,6 +214,7 @@ function leftOnPurpose(flip: NonNullable<CutoverState["flipped"]>): Finding {
 }
 
 function brokenSwitch(error: unknown): Finding {
+  if (error instanceof FindingError) return error.finding;
   return {
     rule: "traffic can be moved",
     measured: message(error),
@@ -219,6 +224,17 @@ function brokenSwitch(error: unknown): Finding {
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Thrown by a target that finds a release wanting while traffic moves: the finding is what is said of it. */
+export class FindingError extends Error {
+  readonly finding: Finding;
+
+  constructor(finding: Finding) {
+    super(`${finding.rule}: ${finding.measured} (allowed: ${finding.allowed})`);
+    this.name = "FindingError";
+    this.finding = finding;
+  }
 }
 
 /** Taking back failed: nothing moves any more until a person has looked (`switchyard recover`). */

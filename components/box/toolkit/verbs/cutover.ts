@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
-import type { CutoverRequest } from "../../../rollout/cutover/machine.ts";
+import type { CutoverRequest, Outcome } from "../../../rollout/cutover/machine.ts";
 import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
@@ -9,12 +9,28 @@ import { readCutover, readPolicy, requireRelease } from "../records.ts";
 import { endBaker } from "./baker.ts";
 import { refuseUnsupportedSchema } from "./schema.ts";
 
+/** The cutover as a step of an update: throws, with the reason, unless the release is confirmed. */
+export async function cutover(host: Host, system: string, request: CutoverRequest): Promise<void> {
+  const outcome = await attempt(host, system, request);
+  if (outcome.held) return;
+  const { release, step, rule, measured, allowed, journal, evidence } = outcome.failure;
+  const { confirmed } = await readCutover(host, system);
+  throw new Error(
+    [
+      `${system} ${release} did not hold (${step}): ${rule}`,
+      `measured: ${measured}`,
+      `allowed: ${allowed}`,
+      ...journal.slice(-5).map((line) => `  ${line}`),
+      `evidence on the box: ${evidence || "none"}; serving now: ${confirmed ?? "nothing (503)"}`,
+    ].join("\n"),
+  );
+}
+
 /**
  * Starts the baker apart from this process and watches it until its verdict. The baker goes on when the watcher, its
- * connection or the engine dies; a cutover that still runs is waited for. Throws, with the reason, unless the release
- * is confirmed.
+ * connection or the engine dies; a cutover that still runs is waited for. Throws when it came to no verdict.
  */
-export async function cutover(host: Host, system: string, request: CutoverRequest): Promise<void> {
+export async function attempt(host: Host, system: string, request: CutoverRequest): Promise<Outcome> {
   const release = await requireRelease(host, system, request.to);
   if (!release.done.gates) {
     throw new Error(
@@ -27,19 +43,8 @@ export async function cutover(host: Host, system: string, request: CutoverReques
   const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
   await launchWhenIdle(host, system, request, deadline);
   const { outcome } = await awaitReport(host, system, request, deadline);
-  if (outcome.held) return;
   if ("error" in outcome) throw new Error(outcome.error);
-  const { step, rule, measured, allowed, journal, evidence } = outcome.failure;
-  const { confirmed } = await readCutover(host, system);
-  throw new Error(
-    [
-      `${system} ${release.manifest.release} did not hold (${step}): ${rule}`,
-      `measured: ${measured}`,
-      `allowed: ${allowed}`,
-      ...journal.slice(-5).map((line) => `  ${line}`),
-      `evidence on the box: ${evidence || "none"}; serving now: ${confirmed ?? "nothing (503)"}`,
-    ].join("\n"),
-  );
+  return outcome;
 }
 
 /** Two cutovers of a system never overlap: the job's name is the lock. */

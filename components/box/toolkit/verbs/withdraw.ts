@@ -1,18 +1,22 @@
 import { join } from "node:path";
 import { withdraw as withdrawTraffic } from "../../../rollout/cutover/machine.ts";
+import type { Failure } from "../../../rollout/cutover/state.ts";
 import { BoxTarget } from "../box-target.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { readCutover, requireRelease, systemDirectory } from "../records.ts";
 
-/** Takes the system out of traffic; in staging and production only while armed (`switchyard destroy --arm`). */
-export async function withdraw(host: Host, system: string): Promise<void> {
+/**
+ * Takes the system out of traffic; in staging and production only while armed (`switchyard destroy --arm`), or because
+ * another leg of the system's first release failed.
+ */
+export async function withdraw(host: Host, system: string, because?: Failure): Promise<void> {
   const { confirmed } = await readCutover(host, system);
-  if (confirmed !== null) {
+  if (confirmed !== null && !because) {
     const { environment } = (await requireRelease(host, system, confirmed)).manifest;
     if (environment !== "development") await requireArmed(host, system);
   }
-  await withdrawTraffic(new BoxTarget(host, system));
+  await withdrawTraffic(new BoxTarget(host, system), because);
 }
 
 const armedFile = (host: Host, system: string) => join(systemDirectory(host, system), "armed.json");

@@ -1,0 +1,130 @@
+import type { Failure } from "../cutover/state.ts";
+import type { LegDriver } from "../leg.ts";
+import type { TargetObservation } from "../observation.ts";
+
+/**
+ * The cutover of a system over several legs, providers before consumers. All are checked first; each leg's cutover is a
+ * transaction of its own, on its own target; when a later one fails, those that were confirmed go back in reverse. So
+ * old with old, new provider with old consumer, and new with new can exist, and nothing else. A run that is killed in
+ * between leaves one of these; the next one goes on at the first leg that is not confirmed.
+ */
+export interface NamedDriver {
+  readonly name: string;
+  readonly driver: LegDriver;
+}
+
+export interface LegsRequest {
+  /** Fingerprint that is to serve on every leg. */
+  readonly to: string;
+  readonly receipt: string;
+}
+
+/** A leg did not hold; what was confirmed before it has gone back, or `stranded` says which has not. */
+export class LegFailure extends Error {
+  readonly leg: string;
+  readonly failure: Failure;
+
+  constructor(leg: string, failure: Failure, stranded: readonly string[]) {
+    const { release, step, rule, measured, allowed, journal, evidence } = failure;
+    const lines = [
+      `${leg}: ${release} did not hold (${step}): ${rule}`,
+      `measured: ${measured}`,
+      `allowed: ${allowed}`,
+      ...journal.slice(-5).map((line) => `  ${line}`),
+      `evidence: ${evidence || "none"}`,
+      ...stranded,
+    ];
+    super(lines.join("\n"));
+    this.name = "LegFailure";
+    this.leg = leg;
+    this.failure = failure;
+  }
+}
+
+interface Leg extends NamedDriver {
+  /** What the target said before anything moved. */
+  readonly before: TargetObservation;
+}
+
+/** @throws LegFailure when a leg does not hold; Error when one cannot be asked, and then nothing more moves */
+export async function cutOverLegs(
+  drivers: readonly NamedDriver[],
+  { to, receipt }: LegsRequest,
+): Promise<void> {
+  const legs = await Promise.all(
+    drivers.map(async ({ name, driver }): Promise<Leg> => ({ name, driver, before: await driver.observe() })),
+  );
+  const ordered = isWayBack(legs, to) ? legs.toReversed() : legs;
+  await checkAll(ordered, to);
+  const confirmed: Leg[] = [];
+  for (const leg of ordered) {
+    const outcome = await leg.driver.cutOver({ to, receipt });
+    if (!outcome.held) {
+      throw new LegFailure(leg.name, outcome.failure, await goBack(confirmed, leg, outcome.failure));
+    }
+    confirmed.push(leg);
+  }
+}
+
+/** Takes traffic from every leg, consumers first. */
+export async function withdrawLegs(drivers: readonly NamedDriver[]): Promise<void> {
+  for (const { driver } of drivers.toReversed()) await driver.withdraw();
+}
+
+/**
+ * Going to an older release, consumers go first: an old provider never meets a new consumer. Which of two releases is
+ * the older one is read off their names, as people do.
+ */
+function isWayBack(legs: readonly Leg[], to: string): boolean {
+  return legs.some(({ before: { known, confirmed } }) => {
+    const nameOf = (wanted: string | null) =>
+      known.find(({ fingerprint }) => fingerprint === wanted)?.release;
+    const [from, wanted] = [nameOf(confirmed), nameOf(to)];
+    return from !== undefined && wanted !== undefined && compareVersions(wanted, from) < 0;
+  });
+}
+
+/** v1.9 before v1.10, v2 before v2-r2: the order in which people read versions. */
+const compareVersions = new Intl.Collator("en", { numeric: true }).compare;
+
+/** Nothing moves anywhere while one of the legs could not take traffic. */
+async function checkAll(legs: readonly Leg[], to: string): Promise<void> {
+  for (const { name, driver, before } of legs) {
+    if (before.confirmed === to) continue;
+    const finding = await driver.check(to);
+    if (!finding) continue;
+    const { rule, measured, allowed } = finding;
+    const { journal, evidence } = (await finding.explain?.().catch(() => null)) ?? {
+      journal: [],
+      evidence: "",
+    };
+    const release = before.known.find(({ fingerprint }) => fingerprint === to)?.release ?? to;
+    const at = (finding.at ?? new Date()).toISOString();
+    const failure = { fingerprint: to, release, step: "health", rule, measured, allowed, journal, evidence };
+    throw new LegFailure(name, { ...failure, at, verdictAt: at }, []);
+  }
+}
+
+/**
+ * Back, in reverse, to what the failing leg serves: where that leg was met half way of an earlier run, that is what the
+ * others served before it. Returns a line for each leg that could not go back.
+ */
+async function goBack(confirmed: readonly Leg[], failing: Leg, failure: Failure): Promise<string[]> {
+  const { confirmed: old, receipt } = failing.before;
+  const stranded: string[] = [];
+  for (const { name, driver } of confirmed.toReversed()) {
+    try {
+      if (old === null) {
+        await driver.withdraw(failure);
+        continue;
+      }
+      const outcome = await driver.cutOver({ to: old, receipt: receipt ?? "", returning: failure });
+      if (outcome.held) continue;
+      const { rule, measured, allowed } = outcome.failure;
+      stranded.push(`${name} could NOT go back to ${old}: ${rule}: ${measured}, allowed ${allowed}`);
+    } catch (error) {
+      stranded.push(`${name} could NOT go back to ${old}: ${(error as Error).message}`);
+    }
+  }
+  return stranded;
+}

@@ -1,0 +1,11 @@
+import type { LegAddress, LegDriver } from "../leg.ts";
+
+/** The driver of a leg's target; each kind brings its own libraries, so it is loaded when it is needed. */
+export async function driverOf(address: LegAddress): Promise<LegDriver> {
+  switch (address.kind) {
+    case "box":
+      return (await import("../../box/driver.ts")).boxDriver(address);
+    default:
+      throw new Error(`there is no target of kind ${address.kind}`);
+  }
+}

@@ -1,0 +1,164 @@
+import { describe, expect, test } from "vitest";
+import type { CutoverRequest, Finding } from "../../components/rollout/cutover/machine.ts";
+import { type CutoverState, type Failure, untouched } from "../../components/rollout/cutover/state.ts";
+import type { LegDriver } from "../../components/rollout/leg.ts";
+import { cutOverLegs, LegFailure, withdrawLegs } from "../../components/rollout/legs/cutover.ts";
+import type { KnownRelease } from "../../components/rollout/observation.ts";
+
+/** Legs that remember, in one journal, what was asked of them in which order. */
+const names = ["box", "cluster", "edge"];
+const versions: Readonly<Record<string, string>> = { "0ld": "v9", new: "v10" };
+
+function legs(
+  confirmed: readonly (string | null)[],
+  faults: Readonly<Record<string, "health" | "bake" | "back">> = {},
+) {
+  const journal: string[] = [];
+  const serves = new Map(names.map((name, index) => [name, confirmed[index] ?? null]));
+  /** Every combination that could be seen from outside, one a line. */
+  const seen = new Set([[...serves.values()].join(" ")]);
+  const known = Object.entries(versions).map(
+    ([fingerprint, release]): KnownRelease => ({
+      fingerprint,
+      release,
+      receipt: `of-${fingerprint}`,
+      placed: true,
+      manifest: {} as KnownRelease["manifest"],
+    }),
+  );
+  const drivers = names.map((name) => {
+    const move = (to: string | null) => {
+      serves.set(name, to);
+      seen.add([...serves.values()].join(" "));
+    };
+    const failure = (to: string): Failure => ({
+      ...{
+        fingerprint: to,
+        release: versions[to] ?? to,
+        step: "bake",
+        rule: `${name} is well`,
+        measured: "ill",
+      },
+      ...{ allowed: "well", at: "t", verdictAt: "t", journal: [], evidence: "" },
+    });
+    const driver: LegDriver = {
+      async observe() {
+        const state: CutoverState = {
+          ...untouched,
+          confirmed: serves.get(name) ?? null,
+          receipt: `r-${name}`,
+        };
+        return { ...state, known, running: false, intact: true, doors: [] };
+      },
+      async check(): Promise<Finding | null> {
+        journal.push(`check ${name}`);
+        return faults[name] === "health" ? { rule: "answers", measured: "503", allowed: "200" } : null;
+      },
+      async cutOver({ to, receipt, returning }: CutoverRequest) {
+        journal.push(`${returning ? "return" : "cutover"} ${name} ${to} ${receipt}`);
+        if (faults[name] === "back" && returning) return { held: false, failure: failure(to) };
+        if (faults[name] === "bake" && !returning && to !== serves.get(name))
+          return { held: false, failure: failure(to) };
+        move(to);
+        return { held: true };
+      },
+      async withdraw(because) {
+        journal.push(`withdraw ${name}${because ? ` because ${because.rule}` : ""}`);
+        move(null);
+      },
+      async arm() {},
+      async recover() {},
+    };
+    return { name, driver };
+  });
+  return { drivers, journal, seen: () => [...seen], serves: () => [...serves.values()] };
+}
+
+const forward = { to: "new", receipt: "now" };
+
+describe("a system over three legs", () => {
+  test("goes forward providers first, after all were checked", async () => {
+    const { drivers, journal, seen } = legs(["0ld", "0ld", "0ld"]);
+    await cutOverLegs(drivers, forward);
+    expect(journal).toEqual([
+      ...["check box", "check cluster", "check edge"],
+      ...["cutover box new now", "cutover cluster new now", "cutover edge new now"],
+    ]);
+    expect(seen()).toEqual(["0ld 0ld 0ld", "new 0ld 0ld", "new new 0ld", "new new new"]);
+  });
+
+  test("goes back to an older release consumers first: no old provider meets a new consumer", async () => {
+    const { drivers, seen } = legs(["new", "new", "new"]);
+    await cutOverLegs(drivers, { to: "0ld", receipt: "now" });
+    expect(seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
+  });
+
+  test.each(names)("moves nothing at all where %s could not take traffic", async (ill) => {
+    const { drivers, journal, seen } = legs(["0ld", "0ld", "0ld"], { [ill]: "health" });
+    await expect(cutOverLegs(drivers, forward)).rejects.toThrow(
+      `${ill}: v10 did not hold (health): answers\nmeasured: 503\nallowed: 200`,
+    );
+    expect(seen()).toEqual(["0ld 0ld 0ld"]);
+    expect(journal.filter((line) => !line.startsWith("check"))).toEqual([]);
+  });
+
+  test.each([
+    ["box", ["0ld 0ld 0ld"], []],
+    ["cluster", ["0ld 0ld 0ld", "new 0ld 0ld"], ["return box 0ld r-cluster"]],
+    [
+      "edge",
+      ["0ld 0ld 0ld", "new 0ld 0ld", "new new 0ld"],
+      ["return cluster 0ld r-edge", "return box 0ld r-edge"],
+    ],
+  ])("a bad bake on %s takes the confirmed ones back in reverse, under the receipt of before", async (ill, combinations, way) => {
+    const { drivers, journal, seen, serves } = legs(["0ld", "0ld", "0ld"], { [ill]: "bake" });
+    const fall = await cutOverLegs(drivers, forward).catch((error: unknown) => error);
+    expect(fall).toBeInstanceOf(LegFailure);
+    expect((fall as LegFailure).leg).toBe(ill);
+    expect(journal.filter((line) => line.startsWith("return"))).toEqual(way);
+    expect(seen()).toEqual(combinations);
+    expect(serves()).toEqual(["0ld", "0ld", "0ld"]);
+  });
+
+  test("a first release that fails on a later leg leaves nothing (503)", async () => {
+    const { drivers, journal, serves } = legs([null, null, null], { edge: "bake" });
+    await expect(cutOverLegs(drivers, forward)).rejects.toThrow("edge is well");
+    expect(journal.filter((line) => line.startsWith("withdraw"))).toEqual([
+      "withdraw cluster because edge is well",
+      "withdraw box because edge is well",
+    ]);
+    expect(serves()).toEqual([null, null, null]);
+  });
+
+  test("a run that was killed in between goes on at the first leg that is not confirmed", async () => {
+    const { drivers, journal, seen } = legs(["new", "0ld", "0ld"]);
+    await cutOverLegs(drivers, forward);
+    expect(journal.slice(0, 2)).toEqual(["check cluster", "check edge"]);
+    expect(seen()).toEqual(["new 0ld 0ld", "new new 0ld", "new new new"]);
+  });
+
+  test("such a run that fails then takes all of it back, what an earlier run had confirmed too", async () => {
+    const { drivers, serves } = legs(["new", "0ld", "0ld"], { cluster: "bake" });
+    await expect(cutOverLegs(drivers, forward)).rejects.toThrow("cluster is well");
+    expect(serves()).toEqual(["0ld", "0ld", "0ld"]);
+  });
+
+  test("old pins after such a kill bring the first leg back alone", async () => {
+    const { drivers, seen } = legs(["new", "0ld", "0ld"]);
+    await cutOverLegs(drivers, { to: "0ld", receipt: "now" });
+    expect(seen()).toEqual(["new 0ld 0ld", "0ld 0ld 0ld"]);
+  });
+
+  test("a leg that cannot go back is named with what keeps it", async () => {
+    const { drivers } = legs(["0ld", "0ld", "0ld"], { edge: "bake", box: "back" });
+    await expect(cutOverLegs(drivers, forward)).rejects.toThrow(
+      "box could NOT go back to 0ld: box is well: ill, allowed well",
+    );
+  });
+
+  test("is taken out of traffic consumers first", async () => {
+    const { drivers, journal } = legs(["new", "new", "new"]);
+    await withdrawLegs(drivers);
+    expect(journal).toEqual(["withdraw edge", "withdraw cluster", "withdraw box"]);
+  });
+});
