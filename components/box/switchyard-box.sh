@@ -1,7 +1,7 @@
 #!/bin/sh
 # The local box of development: the same verbs as on a real box, run from source, its state inside the checkout.
 set -eu
-checkout=$(cd -- "$(dirname -- "$0")/../.." && pwd)
+checkout=$(cd -- "${0%/*}/../.." && pwd)
 node=$checkout/node_modules/.bin/node
 [ -x "$node" ] || node=node
 cd -- "$checkout"

@@ -163,7 +163,12 @@ export class Supervisor {
     return {
       command: [...this.toolkit, ...argv],
       directory: "/",
-      environment: { ...inheritedEnvironment(), ...environment, SWITCHYARD_BOX_ROOT: this.root },
+      environment: {
+        ...inheritedEnvironment(),
+        ...compiledOnce(),
+        ...environment,
+        SWITCHYARD_BOX_ROOT: this.root,
+      },
       log: this.logOf(name),
     };
   }
@@ -183,4 +188,10 @@ export async function endProcesses(
   processes: readonly { readonly pid: number; readonly started: string; readonly graceSeconds: number }[],
 ): Promise<void> {
   await Promise.all(processes.map((one) => endGroup(one, one.graceSeconds)));
+}
+
+/** Jobs are the program itself: compiled once, each start takes half the time. */
+function compiledOnce(): Record<string, string> {
+  const folder = process.env.NODE_COMPILE_CACHE;
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }

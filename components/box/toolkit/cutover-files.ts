@@ -1,3 +1,4 @@
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CutoverRequest, Outcome } from "../../rollout/cutover/machine.ts";
 import type { Host } from "./host.ts";
@@ -26,3 +27,10 @@ export const phaseFile = (host: Host, system: string) =>
   join(systemDirectory(host, system), "cutover-phase.json");
 /** The baker's process, so that a flip can end it. */
 export const bakerFile = (host: Host, system: string) => join(systemDirectory(host, system), "baker.json");
+
+/** Requests that nobody serves any more: a reboot has ended their baker and their watchdog. */
+export async function forgetRequests(host: Host, system: string): Promise<void> {
+  const folder = systemDirectory(host, system);
+  const spent = (await readdir(folder)).filter((name) => name.startsWith("cutover-request-"));
+  for (const name of spent) await rm(join(folder, name), { force: true });
+}

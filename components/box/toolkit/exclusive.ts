@@ -1,48 +1,56 @@
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { type FileHandle, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
-import { setTimeout as pause } from "node:timers/promises";
 import type { Host } from "./host.ts";
-import { identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
 
 /** Longer than any build may take: whoever waits for one that outlived its engine gets its result. */
 const patienceSeconds = 7200;
 
 /**
  * Runs `work` while no other verb holds `name`: a verb whose engine was killed runs on, and the next one waits for it
- * instead of working beside it. A holder that died holds nothing.
+ * instead of working beside it. The kernel holds the lock for this process, so one that died holds nothing.
  */
 export async function exclusively<T>(host: Host, name: string, work: () => Promise<T>): Promise<T> {
   const path = join(host.stateDirectory, `${name}.lock`);
-  const own = JSON.stringify(await identify(process.pid));
-  const draft = `${path}.${process.pid}`;
-  await writeFile(draft, own, { mode: 0o600 });
+  const file = await take(path, name);
   try {
-    await take(path, draft, name);
-    try {
-      return await work();
-    } finally {
-      await rm(path, { force: true });
-    }
+    return await work();
   } finally {
-    await rm(draft, { force: true });
+    await rm(path, { force: true });
+    await file.close();
   }
 }
 
-async function take(path: string, draft: string, name: string): Promise<void> {
-  const deadline = performance.now() + patienceSeconds * 1000;
+/** The locked file; one that its holder removed meanwhile is nobody's lock any more, so it is opened anew. */
+async function take(path: string, name: string): Promise<FileHandle> {
   for (;;) {
+    const file = await open(path, "a", 0o600);
     try {
-      // A link appears with its whole text or not at all.
-      return await link(draft, path);
+      await lock(file, name);
+      const [ours, there] = await Promise.all([file.stat(), stat(path).catch(() => null)]);
+      if (there?.ino === ours.ino) return file;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      await file.close();
+      throw error;
     }
-    const text = await readFile(path, "utf8").catch(() => null);
-    const owner = text === null ? null : (JSON.parse(text) as ProcessIdentity);
-    if (owner && !(await isAlive(owner))) await rm(path, { force: true });
-    else if (performance.now() > deadline)
-      throw new Error(`process ${owner?.pid} has been at work on ${name} for too long`);
-    else await pause(owner ? 200 : 20);
+    await file.close();
   }
+}
+
+/** flock(2) belongs to the open file, not to the process that asked for it: perl asks, this process keeps it. */
+const flock = 'open(my $file, ">&=3") or die $!; flock($file, 2) or die $!;';
+
+function lock(file: FileHandle, name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("perl", ["-e", flock], {
+      stdio: ["ignore", "ignore", "ignore", file.fd],
+      timeout: patienceSeconds * 1000,
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      if (code === 0) resolve();
+      else
+        reject(new Error(`somebody has been at work on ${name} for ${patienceSeconds} s: look with \`ps\``));
+    });
+  });
 }

@@ -6,17 +6,7 @@ import { exclusively } from "./exclusive.ts";
 import type { GroundSpec, Host } from "./host.ts";
 import { openHost, shutDown } from "./open-host.ts";
 import { findRelease, type Policy, readCutover, writePolicy } from "./records.ts";
-import { bakeCutover, bakeUnderWatch } from "./verbs/baker.ts";
-import { boot, recover, startSingletons } from "./verbs/boot.ts";
-import { check } from "./verbs/check.ts";
-import { attempt, cutover } from "./verbs/cutover.ts";
-import { gates } from "./verbs/gates.ts";
-import { ground } from "./verbs/ground.ts";
-import { observe } from "./verbs/observe.ts";
-import { place, refuseIfServing, remove } from "./verbs/place.ts";
-import { type Delivery, preflight } from "./verbs/preflight.ts";
-import { backupBeforeMigration, migrate, resolveHalfMigration, rollbackMigration } from "./verbs/schema.ts";
-import { arm, withdraw } from "./verbs/withdraw.ts";
+import type { Delivery } from "./verbs/preflight.ts";
 
 /**
  * switchyard-box: the verbs of a box. The engine's Commands call them, and people may: each says what it left in one
@@ -30,51 +20,80 @@ type Verb = (
   more: string[],
 ) => Promise<unknown>;
 
+/** Loaded by the verb that needs it: a cutover starts three processes in a row, each as fast as what it imports. */
+const load = {
+  baker: () => import("./verbs/baker.ts"),
+  boot: () => import("./verbs/boot.ts"),
+  check: () => import("./verbs/check.ts"),
+  checklist: () => import("./verbs/checklist.ts"),
+  cutover: () => import("./verbs/cutover.ts"),
+  gates: () => import("./verbs/gates.ts"),
+  ground: () => import("./verbs/ground.ts"),
+  observe: () => import("./verbs/observe.ts"),
+  place: () => import("./verbs/place.ts"),
+  preflight: () => import("./verbs/preflight.ts"),
+  schema: () => import("./verbs/schema.ts"),
+  vault: () => import("./verbs/vault.ts"),
+  watchdog: () => import("./verbs/watchdog.ts"),
+  withdraw: () => import("./verbs/withdraw.ts"),
+};
+
 const verbs: Readonly<Record<string, Verb>> = {
-  ground: async (host) => ground(host, await input<GroundSpec & { receipt: string }>()),
+  ground: async (host) => (await load.ground()).ground(host, await input<GroundSpec & { receipt: string }>()),
   policy: async (host, system) => writePolicy(host, system, await input<Policy>()),
-  preflight: async (host) => preflight(host, await input<Delivery>()),
-  backup: (host, system, _release, fingerprint) => backupBeforeMigration(host, system, fingerprint),
+  preflight: async (host) => (await load.preflight()).preflight(host, await input<Delivery>()),
+  checklist: async (host, system, _release, fingerprint) =>
+    (await load.checklist()).checklistOf(host, system, fingerprint),
+  backup: async (host, system, _release, fingerprint) =>
+    (await load.schema()).backupBeforeMigration(host, system, fingerprint),
   migrate: async (host, system, _release, fingerprint) => {
     const { kept } = await input<{ kept: string[] }>();
-    return migrate(host, system, fingerprint, kept);
+    return (await load.schema()).migrate(host, system, fingerprint, kept);
   },
-  place: (host, system, _release, fingerprint) => place(host, system, fingerprint),
-  gates: (host, system, _release, fingerprint) => gates(host, system, fingerprint),
+  place: async (host, system, _release, fingerprint) => (await load.place()).place(host, system, fingerprint),
+  gates: async (host, system, _release, fingerprint) => (await load.gates()).gates(host, system, fingerprint),
   guarded: async () => undefined,
   guard: async (host, system, release, fingerprint) => {
-    if (await isOf(host, system, release, fingerprint)) await refuseIfServing(host, system, fingerprint);
+    if (await isOf(host, system, release, fingerprint))
+      await (await load.place()).refuseIfServing(host, system, fingerprint);
   },
   remove: async (host, system, release, fingerprint) => {
-    if (await isOf(host, system, release, fingerprint)) await remove(host, system, fingerprint);
+    if (await isOf(host, system, release, fingerprint))
+      await (await load.place()).remove(host, system, fingerprint);
   },
   cutover: async (host, system, _release, fingerprint) => {
     const { receipt } = await input<{ receipt: string }>();
-    return cutover(host, system, { to: fingerprint, receipt });
+    return (await load.cutover()).cutover(host, system, { to: fingerprint, receipt });
   },
-  check: async (host, system, _release, fingerprint) => ({ finding: await check(host, system, fingerprint) }),
-  attempt: async (host, system) => attempt(host, system, await input<CutoverRequest>()),
+  check: async (host, system, _release, fingerprint) => ({
+    finding: await (await load.check()).check(host, system, fingerprint),
+  }),
+  attempt: async (host, system) =>
+    (await load.cutover()).attempt(host, system, await input<CutoverRequest>()),
   flip: async (host, system, _release, fingerprint) => {
     const { by, reason } = await input<{ by: string; reason: string }>();
     const request: CutoverRequest = { to: fingerprint, receipt: `flip-${Date.now()}`, flip: { by, reason } };
-    await cutover(host, system, request);
+    await (await load.cutover()).cutover(host, system, request);
     return readCutover(host, system);
   },
   withdraw: async (host, system) => {
     const { because } = await input<{ because?: Failure }>();
-    return withdraw(host, system, because);
+    return (await load.withdraw()).withdraw(host, system, because);
   },
-  arm: async (host, system) => arm(host, system, (await input<{ minutes: number }>()).minutes),
-  recover: (host, system) => recover(host, system),
-  "rollback-migration": (host, system, _release, fingerprint) => rollbackMigration(host, system, fingerprint),
-  "migrate-resolve": (host, system, _release, fingerprint, more) =>
-    resolveHalfMigration(host, system, fingerprint, more),
-  observe: (host) => observe(host),
+  arm: async (host, system) =>
+    (await load.withdraw()).arm(host, system, (await input<{ minutes: number }>()).minutes),
+  recover: async (host, system) => (await load.boot()).recover(host, system),
+  "rollback-migration": async (host, system, _release, fingerprint) =>
+    (await load.schema()).rollbackMigration(host, system, fingerprint),
+  "migrate-resolve": async (host, system, _release, fingerprint, more) =>
+    (await load.schema()).resolveHalfMigration(host, system, fingerprint, more),
+  observe: async (host) => (await load.observe()).observe(host),
   shutdown: () => shutDown(),
-  boot: (host) => boot(host),
-  "start-singletons": (host) => startSingletons(host),
-  "bake-under-watch": (host, system, receipt) => bakeUnderWatch(host, system, receipt),
-  bake: (host, system, receipt) => bakeCutover(host, system, receipt),
+  boot: async (host) => (await load.boot()).boot(host),
+  "start-singletons": async (host) => (await load.boot()).startSingletons(host),
+  "bake-under-watch": async (host, system, receipt) =>
+    (await load.watchdog()).bakeUnderWatch(host, system, receipt),
+  bake: async (host, system, receipt) => (await load.baker()).bakeCutover(host, system, receipt),
 };
 
 /** A state may hold steps under a name that the release was never placed by: deleting these leaves the release alone. */
@@ -97,7 +116,7 @@ async function main([
   fingerprint = "",
   ...more
 ]: string[]): Promise<string> {
-  const verb = verbs[name];
+  const verb = name.startsWith("vault-") ? (await load.vault()).vaultVerbs[name] : verbs[name];
   if (!verb) throw new Error(`there is no verb "${name}"; there are: ${Object.keys(verbs).join(", ")}`);
   const host = await openHost();
   const work = () => verb(host, system, release, fingerprint, more);

@@ -1,53 +1,30 @@
-import { fork } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { cutOver, resolve, type Step } from "../../../rollout/cutover/machine.ts";
 import type { Failure } from "../../../rollout/cutover/state.ts";
-import { reportHeartbeats, silenceSeconds, superviseBaker } from "../../../rollout/cutover/watchdog.ts";
+import { reportHeartbeats } from "../../../rollout/cutover/watchdog.ts";
 import { BoxTarget } from "../box-target.ts";
-import {
-  bakerFile,
-  phaseFile,
-  type Report,
-  type Request,
-  reportFile,
-  requestFile,
-} from "../cutover-files.ts";
+import { phaseFile, type Report, type Request, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
-import { endProcess, identify, type ProcessIdentity } from "../process-identity.ts";
+import type { WindowStep } from "../maintenance.ts";
 import { readCutover, requireRelease, systemDirectory } from "../records.ts";
-
-/**
- * The watchdog: one baker, and whatever becomes of it, an end in `confirmed`. Exits 0 when traffic is settled. Started
- * again after its own end it never bakes again: whoever was killed did not prove anything.
- */
-export async function bakeUnderWatch(host: Host, system: string, receipt: string): Promise<void> {
-  const path = requestFile(host, system, receipt);
-  const request = await readJson<Request>(path);
-  if (request && !request.spent) {
-    await writeDurably(path, JSON.stringify({ ...request, spent: true } satisfies Request));
-    const child = fork(process.argv[1] ?? "", ["bake", system, receipt]);
-    if (child.pid) await writeDurably(bakerFile(host, system), JSON.stringify(await identify(child.pid)));
-    await superviseBaker(child);
-  }
-  await settle(host, system, request);
-}
+import { endBaker } from "./watchdog.ts";
 
 /** The baker itself: a child of the watchdog, killed by it when it falls silent. */
 export async function bakeCutover(host: Host, system: string, receipt: string): Promise<void> {
   reportHeartbeats();
   const request = await readJson<Request>(requestFile(host, system, receipt));
   if (!request) throw new Error(`no cutover of ${system} was asked for under ${receipt}`);
-  const target = new BoxTarget(host, system);
-  const steps: { step: Step; at: string }[] = [];
-  const atStep = async (step: Step) => {
+  const steps: { step: Step | WindowStep; at: string }[] = [];
+  const atStep = async (step: Step | WindowStep) => {
     steps.push({ step, at: new Date().toISOString() });
     await writeDurably(phaseFile(host, system), JSON.stringify({ step, steps }));
     await rehearse(host, system, step, request);
   };
+  const target = new BoxTarget(host, system, { atStep });
   let outcome: Report["outcome"];
   try {
     outcome = await cutOver(target, request, atStep);
@@ -66,15 +43,8 @@ export async function resolvePending(host: Host, system: string, when: "killed" 
   await resolve(new BoxTarget(host, system, { doorsShut: when === "reboot" }), when);
 }
 
-/** Ends the baker that runs, if any; its watchdog then takes back. */
-export async function endBaker(host: Host, system: string): Promise<void> {
-  const baker = await readJson<ProcessIdentity>(bakerFile(host, system));
-  if (baker) await endProcess(baker, silenceSeconds);
-  await rm(bakerFile(host, system), { force: true });
-}
-
 /** Nothing is pending after this, whatever the baker came to; where it gave no verdict, this is the report. */
-async function settle(host: Host, system: string, request: Request | null): Promise<void> {
+export async function settle(host: Host, system: string, request: Request | null): Promise<void> {
   await endBaker(host, system);
   const failure = await resolvePatiently(new BoxTarget(host, system));
   if (!request) return;
@@ -110,9 +80,9 @@ async function withoutPending(host: Host, system: string, request: Request): Pro
  * A rehearsal of the worst case, in development only: a file that names a step holds the baker before it, so that it
  * can be killed just there. Heartbeats go on meanwhile.
  */
-async function rehearse(host: Host, system: string, step: Step, request: Request): Promise<void> {
+async function rehearse(host: Host, system: string, step: string, request: Request): Promise<void> {
   const file = join(systemDirectory(host, system), "rehearsal.json");
-  const rehearsal = await readJson<{ holdBefore: Step; seconds: number }>(file);
+  const rehearsal = await readJson<{ holdBefore: string; seconds: number }>(file);
   if (rehearsal?.holdBefore !== step) return;
   const release = await requireRelease(host, system, request.to);
   if (release.manifest.environment !== "development") return;

@@ -1,5 +1,5 @@
 import { BoxTarget } from "../box-target.ts";
-import { jobOf } from "../cutover-files.ts";
+import { forgetRequests, jobOf } from "../cutover-files.ts";
 import type { Host } from "../host.ts";
 import { findRelease, listSystems, readCutover } from "../records.ts";
 import { singletons, unitName } from "../units.ts";
@@ -12,6 +12,7 @@ import { resolvePending } from "./baker.ts";
 export async function boot(host: Host): Promise<void> {
   const systems = await listSystems(host);
   const resolved = await Promise.allSettled(systems.map((system) => resolvePending(host, system, "reboot")));
+  for (const system of systems) await forgetRequests(host, system);
   await host.launch("singletons", ["start-singletons"]);
   for (const one of resolved) if (one.status === "rejected") throw one.reason;
 }

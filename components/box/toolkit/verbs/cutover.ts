@@ -6,8 +6,7 @@ import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import { readCutover, readPolicy, requireRelease } from "../records.ts";
-import { endBaker } from "./baker.ts";
-import { refuseUnsupportedSchema } from "./schema.ts";
+import { endBaker } from "./watchdog.ts";
 
 /** The cutover as a step of an update: throws, with the reason, unless the release is confirmed. */
 export async function cutover(host: Host, system: string, request: CutoverRequest): Promise<void> {
@@ -39,7 +38,10 @@ export async function attempt(host: Host, system: string, request: CutoverReques
   }
   // Unreadable, it would stop every baker; here it stops the one who asks, with the file's name.
   await readCutover(host, system);
-  await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
+  if (release.manifest.schema) {
+    const { refuseUnsupportedSchema } = await import("./schema.ts");
+    await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
+  }
   const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
   await launchWhenIdle(host, system, request, deadline);
   const { outcome } = await awaitReport(host, system, request, deadline);
