@@ -30,9 +30,10 @@ export async function built(
   const program = join(pin.folder, pin.program);
   if (await isExecutable(program)) return program;
   if ((await onPath("go", env)).length === 0) {
+    const { what, where } = pin.install;
     throw new Error(
-      `${pin.title} is not on this machine, and there is no Go to build it from its module: install Pulumi ` +
-        "(https://www.pulumi.com/docs/install/), or Go 1.25.11 or newer (https://go.dev/doc/install), and try again",
+      `${pin.title} is not on this machine, and there is no Go to build it from its module: install ${what} ` +
+        `(${where}), or Go 1.25.11 or newer (https://go.dev/doc/install), and try again`,
     );
   }
   const home = dirname(pin.folder);
@@ -68,7 +69,7 @@ async function removeDrafts(home: string): Promise<void> {
 }
 
 function compile(pin: Pin, target: string, env: Environment, progress: Progress): Promise<void> {
-  const linked = `-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${pin.version}`;
+  const linked = `-s -w -X ${pin.versionVariable}=${pin.version}`;
   const words = ["build", "-mod=readonly", "-trimpath", "-v", "-ldflags", linked, "-o", target, pin.package];
   const child = spawn("go", words, {
     cwd: pin.module,
@@ -126,10 +127,10 @@ function stopWithThisProcess(child: ChildProcess): () => void {
 function failure(pin: Pin, env: Environment, said: readonly string[]): Error {
   const text = said.filter((line) => line.trim() !== "").join("\n");
   const tail = text.split("\n").slice(-15).join("\n");
-  return new Error(`building ${pin.title} ${pin.version} failed: ${advice(text, env)}\n${tail}`);
+  return new Error(`building ${pin.title} ${pin.version} failed: ${advice(text, pin, env)}\n${tail}`);
 }
 
-function advice(text: string, env: Environment): string {
+function advice(text: string, pin: Pin, env: Environment): string {
   if (/requires go >= |invalid go version|toolchain not available/.test(text)) {
     return "this Go is too old; install Go 1.25.11 or newer (https://go.dev/doc/install)";
   }
@@ -142,5 +143,5 @@ function advice(text: string, env: Environment): string {
   if (/dial tcp|no such host|i\/o timeout|connection refused|TLS handshake|proxyconnect|40[34] /.test(text)) {
     return "a Go module could not be fetched; check the network and `go env GOPROXY`, then try again";
   }
-  return "try again, or install Pulumi yourself (https://www.pulumi.com/docs/install/)";
+  return `try again, or install ${pin.install.what} yourself (${pin.install.where})`;
 }

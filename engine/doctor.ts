@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { checkout, type Environment } from "./checkout.ts";
 import { arrangement, guarded, nodeFolder, oldestNode } from "./environment.ts";
+import { findGenerator } from "./generator.ts";
 import { type Found, findEngine, type Located } from "./locate.ts";
 import { oldestCli, pins } from "./pins.ts";
 import { findPlugins, type Plugin, type PluginName } from "./plugins.ts";
@@ -19,7 +20,7 @@ export interface Finding {
   readonly found: string;
   readonly version?: string;
   readonly path?: string;
-  /** "PATH", "npm", "built", "beside the CLI"; of a plugin "vendor", "stand-in" or "missing". */
+  /** "PATH", "npm", "built", "beside the CLI"; of a plugin "vendor", "stand-in", "recorder" or "missing". */
   readonly source?: string;
   /** The command or the step that mends it; also given for what is missing and not needed. */
   readonly mend?: string;
@@ -37,13 +38,14 @@ export interface Diagnosis {
  * @param stack the stack it is asked for: staging and production need the vendors' plugins. @default "development"
  */
 export async function diagnose(env: Environment = process.env, stack = "development"): Promise<Diagnosis> {
-  const [engine, plugins, packages, node, git, go, agent] = await Promise.all([
+  const [engine, plugins, packages, node, git, go, generator, agent] = await Promise.all([
     findEngine(env),
     findPlugins(env),
     packagesFinding(),
     nodeFinding(env),
     programFinding("git", ["--version"], env, "apt-get install git, or https://git-scm.com"),
     goFinding(env),
+    findGenerator(env),
     agentFinding(env, stack),
   ]);
   const findings = [
@@ -51,9 +53,10 @@ export async function diagnose(env: Environment = process.env, stack = "developm
     packages,
     cliFinding(engine),
     hostFinding(engine),
-    ...plugins.map((plugin) => pluginFinding(plugin, stack)),
+    ...plugins.map((plugin) => pluginFinding(plugin, stack, plugins)),
     git,
     engine.cli === undefined ? { ...go, ok: go.version !== undefined } : go,
+    generatorFinding(generator, go),
     agent,
   ];
   return {
@@ -105,12 +108,20 @@ function described({ path, version, source }: Found): Pick<Finding, "found" | "v
 /** Plugins that the program's systems import so far; the others are told, and missed by nobody. */
 const used: ReadonlySet<PluginName> = new Set(["command"]);
 
-function pluginFinding({ name, version, source, path }: Plugin, stack: string): Finding {
+function pluginFinding(
+  { name, version, source, path }: Plugin,
+  stack: string,
+  plugins: readonly Plugin[],
+): Finding {
   const what = `plugin ${name}`;
   const mend = `pulumi plugin install resource ${name} ${version}`;
   if (source === "vendor")
     return { what, ok: true, found: `the vendor's, at ${path}`, path: path ?? "", source };
-  if (source === "stand-in" && !guarded(stack)) {
+  if (source === "recorder") {
+    return { what, ok: true, found: "the recorder, a stand-in for tests", path: path ?? "", source };
+  }
+  const recorded = plugins.some((other) => other.source === "recorder");
+  if (source === "stand-in" && (recorded || !guarded(stack))) {
     return {
       what,
       ok: true,
@@ -180,6 +191,17 @@ async function goFinding(env: Environment): Promise<Finding> {
   const wanted = await goWanted(module);
   if (found.version === undefined || atLeast(found.version, wanted)) return found;
   return { ...found, found: `${found.found}; builds need ${wanted}`, mend: install };
+}
+
+/** The load and soak gates need one; where there is Go it is built when the first of them runs. */
+function generatorFinding(generator: Found | undefined, go: Finding): Finding {
+  const what = "load generator";
+  if (generator !== undefined) return { what, ok: true, ...described(generator) };
+  if (go.version !== undefined)
+    return { what, ok: true, found: "none yet (the first load gate builds vegeta)" };
+  const mend =
+    "install vegeta (https://github.com/tsenart/vegeta#install) or Go (https://go.dev/doc/install)";
+  return { what, ok: false, found: "none, and no Go to build it", mend };
 }
 
 async function goWanted(module: string): Promise<string> {

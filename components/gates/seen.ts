@@ -1,4 +1,4 @@
-import { increaseBetween, type Scrape } from "./metrics.ts";
+import { addHistograms, type Histogram, type Increase, increaseBetween, type Scrape } from "./metrics.ts";
 import type { Latency, Point, Traffic } from "./readings.ts";
 import type { Reading } from "./rules.ts";
 
@@ -23,16 +23,26 @@ export interface Probe {
   /** HTTP status; null when no answer came. */
   readonly status: number | null;
   readonly seconds: number;
+  /** Why it is not ok, for messages. */
+  readonly detail?: string;
+}
+
+type ScrapeResult = Scrape | { readonly failed: string };
+
+/** Scrapes of a service's replicas, by any name that stays with a process (its address, say). */
+export interface InstanceScrapes {
+  readonly instances: Readonly<Record<string, ScrapeResult>>;
 }
 
 export interface ServiceSample {
-  /** Absent when not scraped this time. */
-  readonly metrics?: Scrape | { readonly failed: string };
+  /** Absent when not scraped this time. Replicas are added up; of cpu the busiest counts. */
+  readonly metrics?: ScrapeResult | InstanceScrapes;
   readonly probes?: readonly Probe[];
   readonly unit?: {
     readonly active: "running" | "starting" | "stopping" | "gone" | "failed";
     readonly restarts: number;
-    readonly memoryBytes: number;
+    /** Null: unknown to the target; then the processes' own process_resident_memory_bytes count. */
+    readonly memoryBytes: number | null;
   };
 }
 
@@ -45,13 +55,15 @@ export interface Sample {
 
 /** What is kept of one service. */
 export interface Seen {
-  scrape: { at: number; scrape: Scrape } | null;
+  scrapes: Map<string, { at: number; scrape: Scrape }>;
   scrapeFailures: { at: number; error: string }[];
   probesSinceScrape: number;
   traffic: Traffic[];
   counters: Record<string, Reading[]>;
   cpu: Reading[];
   memory: Point[];
+  /** Names of the replicas that `memory` is of. */
+  processes: string;
   restarts: Reading[];
   firstRestarts: number | null;
   health: { at: number; ok: boolean }[];
@@ -62,13 +74,14 @@ export interface Seen {
 
 export function nothingSeen(): Seen {
   return {
-    scrape: null,
+    scrapes: new Map(),
     scrapeFailures: [],
     probesSinceScrape: 0,
     traffic: [],
     counters: {},
     cpu: [],
     memory: [],
+    processes: "",
     restarts: [],
     firstRestarts: null,
     health: [],
@@ -89,6 +102,7 @@ export function addSample(
   addProbes(seen, sample.probes ?? [], { from, at }, service);
   addScrape(seen, sample.metrics, at);
   addUnit(seen, sample.unit, at);
+  addMemory(seen, sample, at);
 }
 
 function addProbes(
@@ -114,29 +128,55 @@ function addProbes(
 
 function addScrape(seen: Seen, metrics: ServiceSample["metrics"], at: number): void {
   if (metrics === undefined) return;
-  if ("failed" in metrics) {
-    seen.scrapeFailures.push({ at, error: metrics.failed });
-    return;
+  const instances = "instances" in metrics ? metrics.instances : { "": metrics };
+  const seenAnew = Object.entries(instances).flatMap(([name, scrape]) => addInstance(seen, name, scrape, at));
+  for (const name of [...seen.scrapes.keys()]) if (!(name in instances)) seen.scrapes.delete(name);
+  if (Object.values(instances).some((scrape) => !("failed" in scrape))) seen.probesSinceScrape = 0;
+  if (seenAnew.length === 0) return;
+  const span = { from: Math.min(...seenAnew.map(({ from }) => from)), to: at };
+  const increases = seenAnew.map(({ increase }) => increase);
+  const requests = total(increases.map((one) => one.requests));
+  if (requests !== null) {
+    const own = Math.min(total(seenAnew.map((one) => one.own)) ?? 0, requests);
+    const errors = total(increases.map((one) => one.errors));
+    seen.traffic.push({ ...span, requests, errors, own, latency: latencyOf(increases) });
   }
-  const before = seen.scrape;
-  const own = metrics.pathsTold ? 0 : seen.probesSinceScrape + 1;
-  seen.scrape = { at, scrape: metrics };
-  seen.probesSinceScrape = 0;
-  if (!before) return;
-  const span = { from: before.at, to: at };
-  const increase = increaseBetween(before.scrape, metrics);
-  if (increase.requests !== null) {
-    const { requests, errors } = increase;
-    const latency: Latency | null = increase.latency && { kind: "histogram", histogram: increase.latency };
-    seen.traffic.push({ ...span, requests, errors, own: Math.min(own, requests), latency });
-  }
-  for (const [name, value] of Object.entries(increase.counters)) {
+  for (const name of new Set(increases.flatMap(({ counters }) => Object.keys(counters)))) {
     seen.counters[name] ??= [];
+    const value = total(increases.map(({ counters }) => counters[name] ?? 0)) ?? 0;
     seen.counters[name].push({ ...span, value });
   }
-  if (increase.cpuSeconds !== null && at > before.at) {
-    seen.cpu.push({ ...span, value: increase.cpuSeconds / ((at - before.at) / 1000) });
+  const busy = seenAnew.flatMap(({ from, increase }) =>
+    increase.cpuSeconds === null || at <= from ? [] : [increase.cpuSeconds / ((at - from) / 1000)],
+  );
+  if (busy.length > 0) seen.cpu.push({ ...span, value: Math.max(...busy) });
+}
+
+/** What one replica did since its last scrape; nothing of one that is scraped for the first time. */
+function addInstance(seen: Seen, name: string, scrape: ScrapeResult, at: number) {
+  if ("failed" in scrape) {
+    seen.scrapeFailures.push({ at, error: name === "" ? scrape.failed : `${name}: ${scrape.failed}` });
+    return [];
   }
+  const before = seen.scrapes.get(name);
+  seen.scrapes.set(name, { at, scrape });
+  if (!before) return [];
+  const own = scrape.pathsTold ? 0 : seen.probesSinceScrape + 1;
+  return [{ from: before.at, own, increase: increaseBetween(before.scrape, scrape) }];
+}
+
+/** Null where one of them is not known. */
+function total(values: readonly (number | null)[]): number | null {
+  return values.reduce<number | null>(
+    (sum, value) => (sum === null || value === null ? null : sum + value),
+    0,
+  );
+}
+
+function latencyOf(increases: readonly Increase[]): Latency | null {
+  const histograms = increases.map(({ latency }) => latency);
+  if (histograms.some((one) => one === null)) return null;
+  return { kind: "histogram", histogram: (histograms as Histogram[]).reduce(addHistograms) };
 }
 
 function addUnit(seen: Seen, unit: ServiceSample["unit"], at: number): void {
@@ -147,8 +187,25 @@ function addUnit(seen: Seen, unit: ServiceSample["unit"], at: number): void {
   const before = seen.restarts.at(-1);
   // A process that began anew starts its memory anew: growth is not measured across its end.
   if (value > (before?.value ?? 0)) seen.memory = [];
-  if (!ended) seen.memory.push({ at, value: unit.memoryBytes });
   seen.restarts.push({ from: before?.to ?? at, to: at, value });
+}
+
+/** Memory of all processes of the service; measured anew where other processes are counted than before. */
+function addMemory(seen: Seen, { unit, metrics }: ServiceSample, at: number): void {
+  const ended = unit?.active === "failed" || unit?.active === "gone";
+  if (ended) return;
+  const processes = metrics && "instances" in metrics ? Object.keys(metrics.instances).sort().join(" ") : "";
+  if (processes !== seen.processes) seen.memory = [];
+  seen.processes = processes;
+  const bytes = unit?.memoryBytes ?? residentBytes(metrics);
+  if (bytes !== null) seen.memory.push({ at, value: bytes });
+}
+
+function residentBytes(metrics: ServiceSample["metrics"]): number | null {
+  if (metrics === undefined) return null;
+  const scrapes = Object.values("instances" in metrics ? metrics.instances : { "": metrics });
+  if (scrapes.length === 0) return null;
+  return total(scrapes.map((scrape) => ("failed" in scrape ? null : scrape.residentBytes)));
 }
 
 /** As plain JSON. */

@@ -28,6 +28,18 @@ export const chronoRules: RuleTable = [
   unhealthy,
 ];
 
+/**
+ * Sanctum's document has alert thresholds (errors ≥ 2 %, p95 ≥ 1.5 s, p99 ≥ 3 s, a crash) and no rollback rules of its
+ * own: they are held over the two minutes that its load tests take.
+ */
+export const sanctumRules: RuleTable = [
+  { metric: "errorRate", above: 0.02, forSeconds: 120, decision: "rollback" },
+  { metric: "p95", above: 1.5, forSeconds: 120, decision: "rollback" },
+  { metric: "p99", above: 3, forSeconds: 120, decision: "rollback" },
+  crashed,
+  unhealthy,
+];
+
 /** TRD-6: error rate 5 % for 5 min; p95 1000 ms for 3 min; 3 failed health checks in a row; manual emergency_stop. */
 export const traiderRules: RuleTable = [
   { metric: "errorRate", above: 0.05, forSeconds: 300, decision: "rollback" },

@@ -2,32 +2,23 @@ import { describe, expect, it } from "vitest";
 import { readScrape } from "../../components/gates/metrics.ts";
 import { countersOf, Observation, type ObservationOptions } from "../../components/gates/observation.ts";
 import { minimumBakeSeconds, type Rule, type RuleTable } from "../../components/gates/rules.ts";
-import type { Probe, Sample, ServiceSample } from "../../components/gates/seen.ts";
+import type { Probe, Sample } from "../../components/gates/seen.ts";
 import { chronoRules, deiaRules, podRules, traiderRules } from "../../components/gates/tables.ts";
-
-const scrapeSeconds = 5;
-const counter = "ftso_submissions_failed_total";
-
-/** How one scrape's worth of time goes for a service; what is not said is fine. */
-interface Weather {
-  readonly requests?: number;
-  readonly errors?: number;
-  /** Requests that fell into the bucket that ends here: 0.1, 0.5, 1, 2.5, 5, 10 or Infinity. */
-  readonly slow?: { readonly bucket: number; readonly requests: number };
-  readonly failedSubmissions?: number;
-  readonly grows?: number;
-  readonly restarts?: number;
-  readonly health?: boolean;
-  readonly database?: boolean;
-  readonly scrape?: false;
-}
+import {
+  counter,
+  probe,
+  scrapeSeconds,
+  secondsToBreak,
+  Totals,
+  type Weather,
+  weatherFor,
+} from "./gates/weather.ts";
 
 /** A made-up release of one service on a clock that only the test moves. */
 class Bake {
   readonly observation: Observation;
   #seconds = 0;
-  #totals = { requests: 0, errors: 0, submissions: 0, cpu: 0, memory: 50e6, restarts: 0 };
-  readonly #slow = new Map([0.1, 0.5, 1, 2.5, 5, 10, Number.POSITIVE_INFINITY].map((bound) => [bound, 0]));
+  readonly #totals = new Totals();
 
   constructor(rules: RuleTable, options: Partial<ObservationOptions> = {}) {
     this.observation = new Observation({
@@ -57,86 +48,8 @@ class Bake {
   }
 
   #sample(weather: Weather): Sample {
-    const totals = this.#totals;
-    const requests = weather.requests ?? 1000;
-    totals.requests += requests;
-    totals.errors += weather.errors ?? 0;
-    totals.submissions += weather.failedSubmissions ?? 0;
-    totals.cpu += 1;
-    totals.memory += weather.grows ?? 0;
-    totals.restarts += weather.restarts ?? 0;
-    const slow = weather.slow ?? { bucket: 0.1, requests: 0 };
-    this.#slow.set(slow.bucket, this.#slow.get(slow.bucket)! + slow.requests);
-    this.#slow.set(0.1, this.#slow.get(0.1)! + requests - slow.requests);
-    const api: ServiceSample = {
-      metrics: weather.scrape === false ? { failed: "connect ECONNREFUSED" } : this.#scrape(),
-      probes: [probe("health", weather.health ?? true), probe("database", weather.database ?? true)],
-      unit: { active: "running", restarts: totals.restarts, memoryBytes: totals.memory },
-    };
-    return { at: 1_000_000 + this.#seconds * 1000, services: { api } };
+    return { at: 1_000_000 + this.#seconds * 1000, services: { api: this.#totals.sample(weather) } };
   }
-
-  #scrape() {
-    const totals = this.#totals;
-    let within = 0;
-    const buckets = [...this.#slow].map(([bound, count]) => {
-      within += count;
-      const le = bound === Number.POSITIVE_INFINITY ? "+Inf" : String(bound);
-      return `http_request_duration_seconds_bucket{route="/",le="${le}"} ${within}`;
-    });
-    const text = `http_requests_total{route="/",status="200"} ${totals.requests - totals.errors}
-http_requests_total{route="/",status="500"} ${totals.errors}
-${counter} ${totals.submissions}
-process_cpu_seconds_total ${totals.cpu}
-${buckets.join("\n")}`;
-    return readScrape(text, { ownPaths: ["/health"], counters: [counter] });
-  }
-}
-
-function probe(kind: Probe["kind"], ok: boolean, seconds = 0.01): Probe {
-  return { kind, ok, status: ok ? 200 : 503, seconds };
-}
-
-/** Weather that is just above what a rule allows, and just at it. */
-function weatherFor(rule: Rule): { above: Weather; at: Weather } {
-  switch (rule.metric) {
-    case "errorRate":
-      return { above: { errors: 1000 * rule.above + 1 }, at: { errors: 1000 * rule.above } };
-    case "p95":
-    case "p99": {
-      const bounds = [0.1, 0.5, 1, 2.5, 5, 10];
-      const over = bounds[bounds.findIndex((bound) => bound >= rule.above) + 1]!;
-      const under = bounds.findLast((bound) => bound <= rule.above)!;
-      return {
-        above: { slow: { bucket: over, requests: 100 } },
-        at: { slow: { bucket: under, requests: 100 } },
-      };
-    }
-    case "healthFailures":
-      return { above: { health: false }, at: {} };
-    case "databaseFailures":
-      return { above: { database: false }, at: {} };
-    case "restarts":
-      return { above: { restarts: 1 }, at: {} };
-    case "memoryGrowth": {
-      const perScrape = (rule.above / 60) * scrapeSeconds;
-      return { above: { grows: perScrape + 1 }, at: { grows: perScrape } };
-    }
-    case `counter:${counter}`:
-      return { above: { failedSubmissions: 1 }, at: {} };
-    default:
-      throw new Error(`no weather for ${rule.metric}`);
-  }
-}
-
-/** Seconds of bad weather that break a rule: its window, or as many checks as have to fail in a row. */
-function secondsToBreak(rule: Rule): number {
-  if (rule.metric === "memoryGrowth") return rule.forSeconds;
-  if (rule.metric !== "healthFailures" && rule.metric !== "databaseFailures") {
-    return Math.max(rule.forSeconds, scrapeSeconds);
-  }
-  // A failing run begins at its first failure, so its window takes one check more.
-  return rule.forSeconds > 0 ? rule.forSeconds + scrapeSeconds : (rule.above + 1) * scrapeSeconds;
 }
 
 const tables: [string, RuleTable][] = [
@@ -372,6 +285,64 @@ describe("a process that ends", () => {
     expect(bake.observation.verdict()).toMatchObject({ decision: "no-verdict" });
     bake.pass(10, { grows: 1e6 });
     expect(bake.observation.verdict()).toMatchObject({ decision: "ok" });
+  });
+});
+
+describe("replicas of a service", () => {
+  const errors: RuleTable = [{ metric: "errorRate", above: 0.05, forSeconds: 20, decision: "rollback" }];
+  const services: ObservationOptions["services"] = [{ name: "api", kind: "serving", metrics: true }];
+
+  function scrape(requests: number, failed: number, memory = 50e6) {
+    const text = `http_requests_total{route="/",status="200"} ${requests - failed}
+http_requests_total{route="/",status="500"} ${failed}
+process_resident_memory_bytes ${memory}`;
+    return readScrape(text, { ownPaths: [], counters: [] });
+  }
+
+  it("are added up, each from its own last scrape", () => {
+    const observation = observe({ rules: errors, services });
+    for (let at = 0; at <= 40; at += 5) {
+      const instances = { one: scrape(1000 + at * 10, 0), two: scrape(90_000 + at * 10, at) };
+      observation.add({ at: at * 1000, services: { api: { metrics: { instances } } } });
+    }
+    expect(observation.verdict()).toMatchObject({ decision: "ok" });
+    expect(observation.verdict().lines[0]!.text).toBe("errorRate 5 % ≤ 5 % over 20 s (api)");
+  });
+
+  it("may go and come: one that is new is only measured from then on, one that began anew from its begin", () => {
+    const observation = observe({ rules: errors, services });
+    const seen = [
+      { one: scrape(1000, 0) },
+      { one: scrape(1100, 0), two: scrape(50_000, 40_000) },
+      { one: scrape(1200, 0), two: scrape(50_100, 40_000) },
+      { one: scrape(50, 0), two: scrape(50_200, 40_000) },
+      { two: scrape(50_300, 40_000) },
+      { two: scrape(50_400, 40_000) },
+    ];
+    for (const [index, instances] of seen.entries()) {
+      observation.add({ at: index * 5000, services: { api: { metrics: { instances } } } });
+    }
+    const { services: found } = observation.evidence() as { services: { traffic: { requests: number }[] }[] };
+    expect(found[0]!.traffic.map(({ requests }) => requests)).toEqual([100, 200, 150, 100, 100]);
+    expect(observation.verdict().decision).toBe("ok");
+  });
+
+  it("give their own memory where the target knows none, anew when other ones are counted", () => {
+    const leak: RuleTable = [{ metric: "memoryGrowth", above: 100e6, forSeconds: 60, decision: "rollback" }];
+    const unit = { active: "running" as const, restarts: 0, memoryBytes: null };
+    const watched = (second: (at: number) => boolean) => {
+      const observation = observe({ rules: leak, services });
+      for (let at = 0; at <= 80; at += 5) {
+        const instances = {
+          one: scrape(at, 0, 50e6 + at * 1e6),
+          ...(second(at) ? { two: scrape(at, 0, 900e6) } : {}),
+        };
+        observation.add({ at: at * 1000, services: { api: { unit, metrics: { instances } } } });
+      }
+      return observation.verdict();
+    };
+    expect(watched(() => false)).toMatchObject({ decision: "ok" });
+    expect(watched((at) => at > 40)).toMatchObject({ decision: "no-verdict" });
   });
 });
 

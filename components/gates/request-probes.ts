@@ -1,0 +1,67 @@
+import { type Answer, ask } from "./ask.ts";
+import type { Probe } from "./seen.ts";
+
+export interface RequestProbesArgs {
+  readonly doors: readonly { readonly name: string; readonly door: string }[];
+  readonly paths: readonly string[];
+  /** Requests a second to each door. */
+  readonly perSecond: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Requests at a steady rate through the front door, apart from the scrapes, so that a quiet night gives a verdict. */
+export class RequestProbes {
+  private readonly args: RequestProbesArgs;
+  private readonly answers = new Map<string, Probe[]>();
+  private readonly timer: NodeJS.Timeout;
+  private running = 0;
+  private turn = 0;
+
+  constructor(args: RequestProbesArgs) {
+    this.args = args;
+    this.timer = setInterval(() => this.askAll(), 1000 / args.perSecond);
+  }
+
+  /** What was answered since the last call. */
+  take(service: string): Probe[] {
+    const answers = this.answers.get(service) ?? [];
+    this.answers.set(service, []);
+    return answers;
+  }
+
+  /** What is still on its way is nobody's business any more: nothing waits for it. */
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  private askAll(): void {
+    const { doors, paths } = this.args;
+    const path = paths[this.turn % paths.length] ?? "/";
+    this.turn += 1;
+    for (const { name, door } of doors)
+      if (this.running < most(doors.length)) this.one(name, `${door}${path}`);
+  }
+
+  private one(name: string, url: string): void {
+    this.running += 1;
+    void ask(url, { headers: this.args.headers ?? {} }).then((answer) => {
+      this.running -= 1;
+      this.answers.set(name, [...(this.answers.get(name) ?? []), asProbe("request", answer)]);
+    });
+  }
+}
+
+/** A door that answers nothing must not fill this machine with sockets. */
+function most(doors: number): number {
+  return 50 * doors;
+}
+
+export function asProbe(kind: Probe["kind"], { ok, status, milliseconds, detail }: Answer): Probe {
+  return {
+    kind,
+    ok,
+    status: status === 0 ? null : status,
+    seconds: milliseconds / 1000,
+    ...(detail ? { detail } : {}),
+  };
+}
