@@ -26,15 +26,16 @@ export interface EngineEnvironment {
   readonly command: string;
   /** Everything it and what it starts need: pass it whole to `spawn`. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Plugins that are bundled stand-ins in this environment; none in staging and production. */
+  /** Plugins that are bundled stand-ins in this environment; none in staging and production but in a recorded test. */
   readonly standIns: readonly Plugin[];
 }
 
 /**
  * Finds the engine, builds it where it must, and says how to run it. What the caller's environment sets stays as it is.
- * - PATH: this project's Node, the CLI, the language host, what was there, the stand-ins last (a vendor's wins).
+ * - PATH: this project's Node, the CLI, the language host, what was there, the stand-in last (a vendor's wins); in a
+ *   test that asks for the recorder, that one before everything.
  * - `development`: a backend in the checkout, an empty passphrase, no looking for plugins in the network.
- * @throws with what to do when no engine can be found or built
+ * @throws with what to do when no engine can be found or built, or the recorder is asked for and may not run
  */
 export async function engineEnvironment(options: EngineOptions = {}): Promise<EngineEnvironment> {
   const env = options.env ?? process.env;
@@ -47,7 +48,8 @@ export async function engineEnvironment(options: EngineOptions = {}): Promise<En
       ...env,
       PATH: arranged(first, env.PATH ?? "", last),
       PULUMI_SKIP_UPDATE_CHECK: "true",
-      ...(options.stack === "development" ? await developmentDefaults(env, standIns) : {}),
+      ...(options.stack === "development" ? await developmentDefaults(env) : {}),
+      ...(looksForPlugins(options.stack, standIns) ? {} : offline),
     },
     standIns,
   };
@@ -60,12 +62,21 @@ export async function arrangement(
   plugins: readonly Plugin[],
   stack: string | undefined,
 ): Promise<Pick<EngineEnvironment, "standIns"> & { readonly first: string[]; readonly last: string[] }> {
-  const standIns = guarded(stack) ? [] : plugins.filter(({ source }) => source === "stand-in");
-  const first = new Set([await nodeFolder(), dirname(cli.path), dirname(host.path)]);
-  return { standIns, first: [...first], last: standIns.map(({ path }) => dirname(path ?? "")) };
+  const folders = (wanted: Plugin["source"]): string[] =>
+    standIns.flatMap(({ source, path }) => (source === wanted && path !== undefined ? [dirname(path)] : []));
+  const recorded = plugins.some(({ source }) => source === "recorder");
+  const standIns = plugins.filter(
+    ({ source }) => source === "recorder" || (source === "stand-in" && (recorded || !guarded(stack))),
+  );
+  const own = [await nodeFolder(), dirname(cli.path), dirname(host.path)];
+  return {
+    standIns,
+    first: [...new Set([...folders("recorder"), ...own])],
+    last: folders("stand-in"),
+  };
 }
 
-/** Stacks in which only the vendors' plugins may run. */
+/** Stacks in which only the vendors' plugins may run, but for tests that record. */
 export function guarded(stack: string | undefined): boolean {
   return stack === "staging" || stack === "production";
 }
@@ -83,7 +94,7 @@ export function stackNamed(words: readonly string[], env: Environment = process.
 /** Folder of the development stack's state. */
 export const developmentState = join(checkout, ".switchyard", "state");
 
-async function developmentDefaults(env: Environment, standIns: readonly Plugin[]): Promise<Environment> {
+async function developmentDefaults(env: Environment): Promise<Environment> {
   const own: Record<string, string> = {};
   if (!env.PULUMI_BACKEND_URL) {
     // Secrets in it are sealed with an empty passphrase: the folder is what keeps them.
@@ -93,11 +104,15 @@ async function developmentDefaults(env: Environment, standIns: readonly Plugin[]
   if (env.PULUMI_CONFIG_PASSPHRASE === undefined && env.PULUMI_CONFIG_PASSPHRASE_FILE === undefined) {
     own.PULUMI_CONFIG_PASSPHRASE = "";
   }
-  // The engine looks for a plugin's release before it looks on PATH: 2.5 s for nothing where there is no network.
-  if (standIns.some(({ name }) => name === "command")) {
-    own.PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION = "true";
-  }
   return own;
+}
+
+const offline = { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" };
+
+/** The engine looks for a plugin's release before it looks on PATH: 2.5 s for nothing where there is no network. */
+function looksForPlugins(stack: string | undefined, standIns: readonly Plugin[]): boolean {
+  const recorded = standIns.some(({ source }) => source === "recorder");
+  return !recorded && (stack !== "development" || standIns.length === 0);
 }
 
 /** Folder of the Node that runs the program: the project's own, else the one running this. */

@@ -1,7 +1,11 @@
-/** Provider plugins: the vendor's wherever it is installed, else the stand-in this repository brings. */
+/**
+ * Provider plugins: the vendor's wherever it is installed, else the stand-in this repository brings. In a test that says
+ * so (see `recorderFolder`) the recorder answers for the clouds, whatever is installed.
+ */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { checkout, type Environment, pulumiHome } from "./checkout.ts";
+import { recorderFolder } from "./plugins/recorder/place.ts";
 import { isExecutable, onPath } from "./programs.ts";
 
 export const pluginNames = ["command", "kubernetes", "aws", "cloudflare"] as const;
@@ -11,24 +15,32 @@ export interface Plugin {
   readonly name: PluginName;
   /** The version its SDK asks for. */
   readonly version: string;
-  readonly source: "vendor" | "stand-in" | "missing";
+  readonly source: "vendor" | "stand-in" | "recorder" | "missing";
   /** The program, or the folder of an installed plugin. */
   readonly path?: string;
 }
 
-/** Folder with the stand-in's program. */
+/** Folder with the program of the stand-in: `command` has one for use, the others one for tests. */
 export function standInFolder(name: PluginName): string {
-  return join(checkout, "engine", "plugins", name, "bin");
+  return join(checkout, "engine", "plugins", standInOf(name), "bin");
 }
 
+function standInOf(name: PluginName): "command" | "recorder" {
+  return name === "command" ? "command" : "recorder";
+}
+
+/** @throws as `recorderFolder` does */
 export function findPlugins(env: Environment): Promise<readonly Plugin[]> {
-  return Promise.all(pluginNames.map((name) => findPlugin(name, env)));
+  const recorded = recorderFolder(env) !== undefined;
+  return Promise.all(pluginNames.map((name) => findPlugin(name, env, recorded)));
 }
 
 /** What the engine would take, with the stand-in counted last: PATH, then Pulumi's own folder. */
-async function findPlugin(name: PluginName, env: Environment): Promise<Plugin> {
+async function findPlugin(name: PluginName, env: Environment, recorded: boolean): Promise<Plugin> {
   const version = await sdkVersion(name);
   const program = `pulumi-resource-${name}`;
+  const own = join(standInFolder(name), program);
+  if (standInOf(name) === "recorder" && recorded) return { name, version, source: "recorder", path: own };
   for (const path of await onPath(program, env)) {
     if (!(await isOurs(path, name))) return { name, version, source: "vendor", path };
   }
@@ -37,15 +49,14 @@ async function findPlugin(name: PluginName, env: Environment): Promise<Plugin> {
   if ((await exists(installed)) && !(await exists(`${installed}.partial`))) {
     return { name, version, source: "vendor", path: installed };
   }
-  const own = join(standInFolder(name), program);
-  return (await isExecutable(own))
+  return standInOf(name) === "command" && (await isExecutable(own))
     ? { name, version, source: "stand-in", path: own }
     : { name, version, source: "missing" };
 }
 
 /** A stand-in of this or another checkout may be on PATH already. */
 async function isOurs(path: string, name: PluginName): Promise<boolean> {
-  const tail = join(sep, "engine", "plugins", name, "bin", `pulumi-resource-${name}`);
+  const tail = join(sep, "engine", "plugins", standInOf(name), "bin", `pulumi-resource-${name}`);
   return (await realpath(path)).endsWith(tail);
 }
 

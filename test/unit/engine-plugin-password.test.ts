@@ -2,8 +2,8 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import ssh2, { type AuthContext, type Connection as ServerConnection } from "ssh2";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Log } from "../../engine/plugins/command/log.ts";
 import { runRemotely } from "../../engine/plugins/command/remote.ts";
+import type { Log } from "../../engine/plugins/protocol/log.ts";
 
 /** What OpenSSH's server in the engine tests does not do: passwords, and a host that stays silent. */
 describe("a server that asks for a password", () => {

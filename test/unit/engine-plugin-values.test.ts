@@ -1,18 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { check } from "../../engine/plugins/command/check.ts";
-import { changes } from "../../engine/plugins/command/diff.ts";
 import { globPattern } from "../../engine/plugins/command/files.ts";
 import { hostKeyOf } from "../../engine/plugins/command/host-key.ts";
-import { hiding } from "../../engine/plugins/command/log.ts";
 import { quoted } from "../../engine/plugins/command/output.ts";
 import { resources } from "../../engine/plugins/command/schema.ts";
-import { assetValue, plain, secret, secretTexts, unknown } from "../../engine/plugins/command/values.ts";
+import { changes } from "../../engine/plugins/protocol/diff.ts";
+import { hiding } from "../../engine/plugins/protocol/log.ts";
+import { assetValue, plain, secret, secretTexts, unknown } from "../../engine/plugins/protocol/values.ts";
 
 const remote = resources["command:remote:Command"] ?? {};
 
 describe("what changed between inputs", () => {
   const paths = (olds: Parameters<typeof changes>[0], news: Parameters<typeof changes>[1]) =>
-    changes(olds, news, new Set(["triggers"])).map(
+    changes(olds, news, (path) => path.length === 1 && path[0] === "triggers").map(
       ({ path, kind, replaces }) => `${kind} ${path}${replaces ? " replaces" : ""}`,
     );
 

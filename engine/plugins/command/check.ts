@@ -1,5 +1,5 @@
 /** Checks inputs against the schema, adds a connection's defaults, and seals what is secret. */
-import { connectionDefaults, connectionFields, type Input, type Inputs, loggingValues } from "./schema.ts";
+
 import {
   archive,
   asset,
@@ -9,7 +9,8 @@ import {
   type Properties,
   secret,
   type Value,
-} from "./values.ts";
+} from "../protocol/values.ts";
+import { connectionDefaults, connectionFields, type Input, type Inputs, loggingValues } from "./schema.ts";
 
 export interface CheckFailure {
   readonly property: string;

@@ -2,9 +2,9 @@
 import { readdir, stat } from "node:fs/promises";
 import { posix } from "node:path";
 import type { Client, SFTPWrapper, Stats } from "ssh2";
+import type { Log } from "../protocol/log.ts";
+import { archive, asset, type Value } from "../protocol/values.ts";
 import { type Connection, dial } from "./connection.ts";
-import type { Log } from "./log.ts";
-import { archive, asset, type Value } from "./values.ts";
 
 export interface CopyInputs {
   readonly connection: Connection;

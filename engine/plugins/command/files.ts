@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { archiveValue, asset, assetValue, type Properties, type Value } from "./values.ts";
+import { archiveValue, asset, assetValue, type Properties, type Value } from "../protocol/values.ts";
 
 /**
  * Files under `folder` whose path from there matches the rules, in order; a rule that begins with `!` takes out

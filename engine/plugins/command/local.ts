@@ -3,12 +3,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { constants } from "node:os";
+import type { Log } from "../protocol/log.ts";
+import type { Properties, Value } from "../protocol/values.ts";
 import { archiveOf, filesMatching } from "./files.ts";
-import type { Log } from "./log.ts";
 import { CommandOutput } from "./output.ts";
 import { openPipes } from "./pipes.ts";
 import type { Logging } from "./schema.ts";
-import type { Properties, Value } from "./values.ts";
 
 /** Inputs of a local command, without envelopes. */
 export interface LocalInputs {

@@ -1,5 +1,6 @@
 /** What a command printed: kept as outputs, streamed to the log, and told in the error when it failed. */
-import { LineLog, type Log } from "./log.ts";
+import type { Log } from "../protocol/log.ts";
+import { LineLog } from "./line-log.ts";
 import type { Logging } from "./schema.ts";
 
 export class CommandOutput {

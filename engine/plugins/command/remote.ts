@@ -2,12 +2,12 @@
 import { constants } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Client, ClientChannel } from "ssh2";
+import type { Log } from "../protocol/log.ts";
+import type { Properties } from "../protocol/values.ts";
 import { type Connection, dial } from "./connection.ts";
 import { type PreviousOutput, previousOutput } from "./local.ts";
-import type { Log } from "./log.ts";
 import { CommandOutput } from "./output.ts";
 import type { Logging } from "./schema.ts";
-import type { Properties } from "./values.ts";
 
 /** Inputs of a remote command, without envelopes. */
 export interface RemoteInputs {

@@ -1,10 +1,10 @@
 /** What each resource does on create, update and delete, and how each answers in a preview. */
 import { randomBytes } from "node:crypto";
+import type { Log } from "../protocol/log.ts";
+import { equal, hasUnknown, type Properties, plainProperties, unknown } from "../protocol/values.ts";
 import { copyToRemote, sourceHash } from "./copy.ts";
 import { type LocalInputs, type PreviousOutput, runLocally } from "./local.ts";
-import type { Log } from "./log.ts";
 import { type RemoteInputs, runRemotely } from "./remote.ts";
-import { equal, hasUnknown, type Properties, plainProperties, unknown } from "./values.ts";
 
 export interface Step {
   readonly type: string;

@@ -1,19 +1,20 @@
 /** The engine's side of the plugin: every request it may make, answered from `resources`, `check` and `diff`. */
 
 import type { UntypedServiceImplementation } from "@grpc/grpc-js";
-import grpc from "@grpc/grpc-js";
 import pluginProto from "@pulumi/pulumi/proto/plugin_pb.js";
 import proto from "@pulumi/pulumi/proto/provider_pb.js";
+import { answer, diffResponse, ofUrn } from "../protocol/answer.ts";
+import { changes, type Path } from "../protocol/diff.ts";
+import { type EngineLog, hiding } from "../protocol/log.ts";
+import { empty, fromStruct, toStruct } from "../protocol/struct.ts";
+import { plainProperties, secretTexts, type Value } from "../protocol/values.ts";
+import { recorderFolder } from "../recorder/place.ts";
 import { type Checked, check } from "./check.ts";
-import { type Change, changes } from "./diff.ts";
 import { type LocalInputs, runLocally } from "./local.ts";
-import { type EngineLog, hiding } from "./log.ts";
 import { create, remove, type Step, update } from "./resources.ts";
 import { functions, type Inputs, resources, schemaText, version } from "./schema.ts";
-import { empty, fromStruct, toStruct } from "./struct.ts";
-import { plainProperties, secretTexts, type Value } from "./values.ts";
 
-/** Stacks that must have the vendor's plugin. */
+/** Stacks that must have the vendor's plugin, but in tests that record what the clouds are asked for. */
 const refusedStacks = new Set(["staging", "production"]);
 
 /** @returns the handlers for grpc's `addService` */
@@ -28,7 +29,7 @@ export function commandService(log: EngineLog): UntypedServiceImplementation {
   ): Promise<T> {
     const urn = request.getUrn();
     refuseStack(urn);
-    const [type, name] = typeAndName(urn);
+    const { type, name } = ofUrn(urn);
     inputsOf(resources, type);
     const hide = hiding(secretTexts(secrets));
     const seconds = request.getTimeout();
@@ -66,16 +67,18 @@ export function commandService(log: EngineLog): UntypedServiceImplementation {
 
     check: answer(async (request: InstanceType<typeof proto.CheckRequest>) => {
       refuseStack(request.getUrn());
-      const [type] = typeAndName(request.getUrn());
+      const { type } = ofUrn(request.getUrn());
       const checked = check(inputsOf(resources, type), fromStruct(request.getNews()));
       return new proto.CheckResponse().setInputs(toStruct(checked.inputs)).setFailuresList(failures(checked));
     }),
     diff: answer(async (request: InstanceType<typeof proto.DiffRequest>) => {
-      const [type] = typeAndName(request.getUrn());
+      const { type } = ofUrn(request.getUrn());
       const inputs = inputsOf(resources, type);
-      const replacing = new Set(Object.keys(inputs).filter((name) => inputs[name]?.replaces === true));
+      // Only an added, removed or wholly changed input replaces by itself: a changed element of it (`triggers[0]`) is
+      // an update here, and the SDK's own replaceOnChanges makes it a replacement, as with the vendor's.
+      const replaces = (path: Path) => path.length === 1 && inputs[String(path[0])]?.replaces === true;
       return diffResponse(
-        changes(fromStruct(request.getOldInputs()), fromStruct(request.getNews()), replacing),
+        changes(fromStruct(request.getOldInputs()), fromStruct(request.getNews()), replaces),
       );
     }),
     create: answer(async (request: InstanceType<typeof proto.CreateRequest>) => {
@@ -119,41 +122,9 @@ export function commandService(log: EngineLog): UntypedServiceImplementation {
   };
 }
 
-type Handler<Request, Response> = (request: Request) => Promise<Response>;
-
-function answer<Request, Response>(
-  handler: Handler<Request, Response>,
-): grpc.handleUnaryCall<Request, Response> {
-  return (call, callback) => {
-    handler(call.request).then(
-      (response) => callback(null, response),
-      (error: unknown) => {
-        const details = fitting(error instanceof Error ? error.message : String(error));
-        callback({ code: grpc.status.UNKNOWN, details });
-      },
-    );
-  };
-}
-
-/** An error travels in a header, percent-encoded, and Node's headers end at 64 KiB: the middle of more is left out. */
-function fitting(details: string): string {
-  const size = encodeURI(details.toWellFormed()).length;
-  if (size <= roomForDetails) return details;
-  const part = Math.floor((details.length * roomForDetails) / size / 2);
-  const left = details.length - 2 * part;
-  return `${details.slice(0, part)}\n[… ${left} characters left out …]\n${details.slice(-part)}`.toWellFormed();
-}
-const roomForDetails = 40_000;
-
-/** `urn:pulumi:STACK::PROJECT::PARENT$TYPE::NAME` */
-function typeAndName(urn: string): [string, string] {
-  const [, , types = "", ...name] = urn.split("::");
-  return [types.split("$").at(-1) ?? "", name.join("::")];
-}
-
 function refuseStack(urn: string): void {
-  const stack = urn.split("::")[0]?.replace("urn:pulumi:", "") ?? "";
-  if (!refusedStacks.has(stack)) return;
+  const { stack } = ofUrn(urn);
+  if (!refusedStacks.has(stack) || recorderFolder(process.env) !== undefined) return;
   throw new Error(
     `the stack ${stack} needs Pulumi's own command plugin, and what answers here is Switchyard's bundled ` +
       "stand-in for development and tests; install the vendor's with " +
@@ -174,23 +145,4 @@ function failures({ failures: found }: Checked): InstanceType<typeof proto.Check
   return found.map(({ property, reason }) =>
     new proto.CheckFailure().setProperty(property).setReason(reason),
   );
-}
-
-function diffResponse(found: readonly Change[]): InstanceType<typeof proto.DiffResponse> {
-  const { DiffChanges } = proto.DiffResponse;
-  const { Kind } = proto.PropertyDiff;
-  const kinds = {
-    add: [Kind.ADD, Kind.ADD_REPLACE],
-    delete: [Kind.DELETE, Kind.DELETE_REPLACE],
-    update: [Kind.UPDATE, Kind.UPDATE_REPLACE],
-  } as const;
-  const response = new proto.DiffResponse()
-    .setChanges(found.length > 0 ? DiffChanges.DIFF_SOME : DiffChanges.DIFF_NONE)
-    .setDiffsList([...new Set(found.map(({ property }) => property))])
-    .setReplacesList([...new Set(found.filter((change) => change.replaces).map(({ property }) => property))])
-    .setHasdetaileddiff(true);
-  for (const { path, kind, replaces } of found) {
-    response.getDetaileddiffMap().set(path, new proto.PropertyDiff().setKind(kinds[kind][replaces ? 1 : 0]));
-  }
-  return response;
 }

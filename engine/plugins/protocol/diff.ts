@@ -1,6 +1,7 @@
 /** What changed between two sets of inputs, in the paths the engine's replaceOnChanges understands. */
 import { equal, isPlainObject, type Properties, type Value } from "./values.ts";
 
+export type Path = readonly (string | number)[];
 export type ChangeKind = "add" | "delete" | "update";
 
 export interface Change {
@@ -14,22 +15,18 @@ export interface Change {
 
 /**
  * Compares old with new inputs, down to elements and keys; a secret and an asset count as one value.
- * Only an added, removed or wholly changed property of `replacing` replaces by itself: a changed element of it
- * (`triggers[0]`) is an update here, and the SDK's own replaceOnChanges makes it a replacement, as with the vendor's.
- * @param replacing names of inputs that replace; "all" for a resource that cannot be updated
+ * @param replaces whether a change at that path makes a new resource: `["spec", "ports", 0, "port"]`
  */
 export function changes(
   olds: Properties,
   news: Properties,
-  replacing: ReadonlySet<string> | "all",
+  replaces: (path: Path) => boolean,
 ): readonly Change[] {
   const found: Change[] = [];
-  const note = (path: readonly (string | number)[], kind: ChangeKind): void => {
-    const text = pathText(path);
-    const property = String(path[0]);
-    found.push({ path: text, property, kind, replaces: replacing === "all" || replacing.has(text) });
+  const note = (path: Path, kind: ChangeKind): void => {
+    found.push({ path: pathText(path), property: String(path[0]), kind, replaces: replaces(path) });
   };
-  const compare = (path: readonly (string | number)[], a: Value | undefined, b: Value | undefined): void => {
+  const compare = (path: Path, a: Value | undefined, b: Value | undefined): void => {
     if (Array.isArray(a) && Array.isArray(b)) {
       for (let index = 0; index < Math.max(a.length, b.length); index++) {
         compare([...path, index], a[index], b[index]);
@@ -49,7 +46,7 @@ export function changes(
   return found;
 }
 
-function pathText(path: readonly (string | number)[]): string {
+function pathText(path: Path): string {
   return path
     .map((part, index) => {
       if (typeof part === "number") return `[${part}]`;
