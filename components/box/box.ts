@@ -17,7 +17,7 @@ export interface BoxArgs {
 export interface StepArgs {
   /** Words of the verb: `place chrono v1.4.2 7c1f…`. */
   readonly verb: readonly string[];
-  /** What the verb reads on standard input, as JSON; all of it is a secret of the state. */
+  /** What the verb reads on standard input, as JSON: a plain value, or an output. All of it is a secret of the state. */
   readonly input?: unknown;
   /** Words of the verb that runs when the step is deleted. */
   readonly onDelete?: readonly string[];
@@ -56,7 +56,7 @@ export class Box extends pulumi.ComponentResource {
     { verb, input, onDelete, inputIsPlain }: StepArgs,
     opts: pulumi.CustomResourceOptions,
   ): Step {
-    const text = input === undefined ? undefined : JSON.stringify(input);
+    const text = input === undefined ? undefined : jsonOf(input);
     // A forced replacement would create the new one and then run the old one's delete, against the new one's work.
     const order = onDelete === undefined ? {} : { deleteBeforeReplace: true };
     const args = {
@@ -98,6 +98,11 @@ export class Box extends pulumi.ComponentResource {
     const connection = { host, port, user, ...(hostKey === undefined ? {} : { hostKey }) };
     return new remote.Command(name, { ...args, ...quiet, connection, logging: remote.Logging.None }, options);
   }
+}
+
+/** Plain values at once: a preview shows them, and nothing waits. */
+function jsonOf(input: unknown): pulumi.Input<string> {
+  return pulumi.Output.isInstance(input) ? pulumi.jsonStringify(input) : JSON.stringify(input);
 }
 
 function groundOf(location: Location) {

@@ -10,7 +10,17 @@ const neverPrepared: BoxObservation = { ground: null, systems: {} };
  *
  * @throws UnreachableError when it gives no answer
  */
-export async function observeBox(location: Location): Promise<BoxObservation> {
+export function observeBox(location: Location): Promise<BoxObservation> {
+  const key = JSON.stringify(location);
+  const asked = asking.get(key) ?? ask(location).finally(() => asking.delete(key));
+  asking.set(key, asked);
+  return asked;
+}
+
+/** Systems that share a box are asked for at the same moment: one answer serves them all. */
+const asking = new Map<string, Promise<BoxObservation>>();
+
+async function ask(location: Location): Promise<BoxObservation> {
   const { code, stdout, stderr } = await runVerb(location, ["observe"]);
   if (code === 127) return neverPrepared;
   if (code !== 0)

@@ -22,7 +22,9 @@ export type Source =
       readonly url: string;
       /** 64 hex digits; anything else that arrives is refused. */
       readonly sha256: string;
-    };
+    }
+  /** Nothing is fetched: every service is an image. */
+  | { readonly kind: "images" };
 
 export interface ServiceManifest {
   readonly name: string;
@@ -43,7 +45,37 @@ export interface ServiceManifest {
   readonly drainSeconds: number;
   /** Seconds between SIGTERM and SIGKILL. */
   readonly stopSeconds: number;
+  /** The service is a container of the release's compose project instead of a process of its build (POD-3). */
+  readonly compose?: ComposeManifest;
+  /** What the process shows before it takes any traffic (POD-7), besides its health. */
+  readonly smoke?: readonly SmokeCheck[];
 }
+
+/** A service in a container, run by the box's compose engine. `command` of the service is the container's, if not empty. */
+export interface ComposeManifest {
+  /** `registry/name@sha256:…`; a tag alone is for development and staging. */
+  readonly image: string;
+  /** Port that the program listens on in its container; it gets it as PORT. */
+  readonly port: number;
+  /** Bound of the container's memory, in MiB. */
+  readonly memoryMebibytes?: number;
+}
+
+/** One question to a placed release, asked of its own process. */
+export type SmokeCheck =
+  /** A request is answered with just this status: 200, or 401 without a token. */
+  | {
+      readonly name: string;
+      readonly kind: "answers";
+      readonly path: string;
+      /** @default "GET" */
+      readonly method?: string;
+      readonly status: number;
+    }
+  /** Of so many requests at once, one at least is answered 429. */
+  | { readonly name: string; readonly kind: "limits"; readonly path: string; readonly requests: number }
+  /** It has written to its log. */
+  | { readonly name: string; readonly kind: "logs" };
 
 /** Which shape of the database a release needs and leaves, and how its migration changes it (CHR-8). */
 export interface SchemaManifest {
@@ -56,6 +88,11 @@ export interface SchemaManifest {
   /** Lowest schema number the release can work with. */
   readonly needs: number;
   readonly change: "none" | "expand" | "contract";
+  /**
+   * A tool that migrates, instead of the folder's scripts (POD-3: `npx prisma migrate deploy`): run in the image, or
+   * the build, of the service. It remembers by itself what it has applied.
+   */
+  readonly tool?: { readonly service: string; readonly command: readonly string[] };
 }
 
 /**

@@ -9,6 +9,7 @@ export class Measurements {
   readonly #requests: Counter<"route" | "status">;
   readonly #duration: Histogram<"route">;
   readonly #active: Gauge;
+  #inFlight = 0;
 
   constructor() {
     const registers = [this.#registry];
@@ -39,12 +40,17 @@ export class Measurements {
   watch(request: IncomingMessage, response: ServerResponse): void {
     const route = routeOf(request.url ?? "/");
     const end = this.#duration.startTimer({ route });
-    this.#active.inc();
+    this.#active.set(++this.#inFlight);
     response.once("close", () => {
       end();
-      this.#active.dec();
+      this.#active.set(--this.#inFlight);
       this.#requests.inc({ route, status: String(response.statusCode) });
     });
+  }
+
+  /** Requests in flight, the one that asks among them. */
+  get activeConnections(): number {
+    return this.#inFlight;
   }
 
   async text(): Promise<{ type: string; text: string }> {

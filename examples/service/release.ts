@@ -9,6 +9,8 @@ export type Fault =
   | "crash"
   | "refuses-to-stop"
   | "slow-drain"
+  | "no-launch"
+  | "noisy"
   | "unbuildable";
 
 /** release.json, beside the program. */

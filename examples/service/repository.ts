@@ -24,6 +24,8 @@ export const tags: readonly { readonly tag: string; readonly fault: Fault | null
   { tag: "crash", fault: "crash" },
   { tag: "stubborn", fault: "refuses-to-stop" },
   { tag: "slow-drain", fault: "slow-drain" },
+  { tag: "no-launch", fault: "no-launch" },
+  { tag: "noisy", fault: "noisy" },
   { tag: "unbuildable", fault: "unbuildable" },
 ];
 

@@ -33,6 +33,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const url = new URL(request.url ?? "/", "http://service");
   switch (url.pathname) {
     case "/health":
+      if (settings.mode === "controller") return json(response, health() === "healthy" ? 200 : 503, report());
       return send(response, health() === "healthy" ? 200 : 503, "text/plain; charset=utf-8", health());
     case "/health/detailed": {
       const database = await askDatabase(settings.databaseUrl);
@@ -50,7 +51,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       return send(response, 200, type, text);
     }
     default:
-      if (settings.mode === "serving" && (url.pathname === "/" || url.pathname.startsWith("/api"))) {
+      if (settings.mode !== "singleton" && (url.pathname === "/" || url.pathname.startsWith("/api"))) {
         return traffic(request, response, url);
       }
       return json(response, 404, { error: `nothing at ${url.pathname}` });
@@ -60,11 +61,14 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 /** What users ask for: / and /api. */
 async function traffic(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
   const { fails, delayMilliseconds } = faults.traffic();
-  for await (const _ of request);
+  const body: Buffer[] = [];
+  for await (const part of request) body.push(part as Buffer);
   if (url.pathname !== "/" && settings.maintenanceFile && existsSync(settings.maintenanceFile)) {
     response.setHeader("retry-after", "30");
     return json(response, 503, { error: "maintenance" });
   }
+  if (url.pathname === "/api/bot/launch")
+    return launch(request, response, Buffer.concat(body).toString("utf8"));
   if (url.pathname === "/api/environment") return environment(response, url.searchParams.get("name") ?? "");
   const wanted = url.pathname === "/api/slow" ? Number(url.searchParams.get("ms") ?? 1000) : 0;
   await pause(Math.min(30_000, Math.max(delayMilliseconds, wanted || 0)));
@@ -78,6 +82,21 @@ async function traffic(request: IncomingMessage, response: ServerResponse, url: 
     path: url.pathname,
     pid: process.pid,
   });
+}
+
+/** POST {"bot_id": …}, by a controller only. */
+function launch(request: IncomingMessage, response: ServerResponse, body: string): void {
+  const refuse = (status: number, error: string) => json(response, status, { error });
+  if (settings.mode !== "controller") return void refuse(404, "this is no bot controller");
+  if (request.method !== "POST") return void refuse(405, "POST a bot_id");
+  if (fault === "no-launch") return void refuse(500, "fault no-launch");
+  const { bot_id: bot } = JSON.parse(body) as { bot_id?: string };
+  if (!bot) return void refuse(400, "no bot_id");
+  json(response, 200, { bot_id: bot, status: "launched", release: settings.release });
+}
+
+function report(): object {
+  return { status: health(), active_connections: measurements.activeConnections, version };
 }
 
 /** The bytes of one EXAMPLE_ variable as they arrived, in hexadecimal. */
@@ -111,7 +130,8 @@ let singleton: Singleton | null = null;
 server.listen(settings.port, settings.host, () => {
   const { address, port } = server.address() as AddressInfo;
   process.stdout.write(`${version} listening on ${address}:${port}\n`);
-  if (settings.mode !== "singleton" || draining) return;
+  if (fault === "noisy") process.stderr.write("Error: fault noisy: could not load the bots\n");
+  if (settings.mode === "serving" || draining) return;
   singleton = new Singleton(settings.activationLog, settings.release, measurements, faults);
 });
 

@@ -4,8 +4,11 @@ export interface Settings {
   readonly port: number;
   readonly host: string;
   readonly release: string;
-  /** singleton: does its work as long as it lives, answers only health and metrics. */
-  readonly mode: "serving" | "singleton";
+  /**
+   * singleton: does its work as long as it lives, answers only health and metrics. controller: works like one, answers
+   * like a service, launches bots, and tells its health in JSON.
+   */
+  readonly mode: "serving" | "singleton" | "controller";
   /** Where a singleton writes when it began and ended to be active. */
   readonly activationLog: string | null;
   /** /api answers 503 while this file exists. */
@@ -21,8 +24,8 @@ export interface Settings {
 
 export function readSettings(env: NodeJS.ProcessEnv, version: string): Settings {
   const mode = env.MODE ?? "serving";
-  if (mode !== "serving" && mode !== "singleton") {
-    throw new Error(`MODE: found "${mode}", expected serving or singleton`);
+  if (mode !== "serving" && mode !== "singleton" && mode !== "controller") {
+    throw new Error(`MODE: found "${mode}", expected serving, singleton or controller`);
   }
   return {
     port: whole(env, "PORT"),
@@ -33,7 +36,7 @@ export function readSettings(env: NodeJS.ProcessEnv, version: string): Settings 
     maintenanceFile: env.MAINTENANCE_FILE ?? null,
     databaseUrl: env.DATABASE_URL ?? null,
     drainSeconds: whole(env, "DRAIN_SECONDS", "10"),
-    lingerMilliseconds: whole(env, "LINGER_MILLISECONDS", mode === "serving" ? "300" : "0"),
+    lingerMilliseconds: whole(env, "LINGER_MILLISECONDS", mode === "singleton" ? "0" : "300"),
     example: new Map(
       Object.entries(env).flatMap(([name, value]) =>
         name.startsWith("EXAMPLE_") && value !== undefined ? [[name, value] as const] : [],

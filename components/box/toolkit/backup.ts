@@ -116,7 +116,7 @@ export async function keepBackups(folder: string, count: number): Promise<string
 }
 
 /** One snapshot for the dump and the counts: rows written meanwhile are in neither. */
-async function beginSnapshot(session: Client): Promise<{ snapshot: string; server: string }> {
+export async function beginSnapshot(session: Client): Promise<{ snapshot: string; server: string }> {
   await session.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   const { rows } = await session.query<{ snapshot: string; server: string }>(
     "SELECT pg_export_snapshot() AS snapshot, 'PostgreSQL ' || current_setting('server_version') AS server",
@@ -124,7 +124,8 @@ async function beginSnapshot(session: Client): Promise<{ snapshot: string; serve
   return { snapshot: rows[0]!.snapshot, server: rows[0]!.server.replace(/ \(.*/, "") };
 }
 
-async function countRows(session: Client): Promise<Record<string, number>> {
+/** Rows of each table, "schema.table", as the session's transaction sees them. */
+export async function countRows(session: Client): Promise<Record<string, number>> {
   const { rows } = await session.query<{ name: string; quoted: string }>(tablesQuery);
   const tables: Record<string, number> = {};
   for (const { name, quoted } of rows) {
@@ -174,11 +175,16 @@ async function postgresProgram(
     throw new Error(`${program} is not installed here; on Debian: apt-get install postgresql-client`);
   }
   if (result.code === 0) return result.stdout;
-  const reason = result.stderr.trim().split("\n").slice(-5).join("; ") || `exit ${result.code}`;
+  throw postgresFailure(String(program), key, result.stderr || `exit ${result.code}`);
+}
+
+/** What a program of PostgreSQL said when it failed, and what to do where that is known. */
+export function postgresFailure(program: string, key: string, said: string): Error {
+  const reason = said.trim().split("\n").slice(-5).join("; ");
   const older = /server version mismatch/.test(reason)
     ? "; install the postgresql-client of the server's version, or a newer one"
     : "";
-  throw new Error(`${key ? `${key}: ` : ""}${program} failed: ${reason}${older}`);
+  return new Error(`${key ? `${key}: ` : ""}${program} failed: ${reason}${older}`);
 }
 
 async function measureFile(file: string): Promise<{ bytes: number; sha256: string }> {

@@ -65,7 +65,9 @@ export async function pruneBuilds(host: Host, system: string, used: readonly str
   for (const { path } of [...dead, ...unused.slice(kept)]) await rm(path, { recursive: true, force: true });
 }
 
-async function fetchSource(source: Source, into: string): Promise<void> {
+/** Puts a source into a folder that does not exist yet: the commit or the checksum it was frozen at, or an error. */
+export async function fetchSource(source: Source, into: string): Promise<void> {
+  if (source.kind === "images") return void (await mkdir(into, { recursive: true }));
   if (source.kind === "artifact") return fetchArtifact(source, into);
   const { url, tag, commit } = source;
   const quiet = ["-c", "advice.detachedHead=false", "-c", "safe.directory=*"];

@@ -19,6 +19,12 @@ export interface Unit {
   /** NAME=value per line, quoted for systemd's EnvironmentFile by `environmentFile`; mode 0600. */
   readonly environmentFile: string;
   readonly stopSeconds: number;
+  /** Its process works the machine's container engine. */
+  readonly engine?: {
+    readonly name: "docker" | "podman";
+    /** Runs after each end of the process: containers outlive a client that was killed. */
+    readonly afterwards: readonly string[];
+  };
 }
 
 export interface UnitState {

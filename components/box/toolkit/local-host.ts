@@ -47,6 +47,12 @@ export class LocalHost implements Host {
   }
 
   async installUnit(unit: Unit): Promise<void> {
+    if (unit.engine) {
+      throw new Error(
+        `${unit.name} is a compose project, which needs a Linux box with systemd; the local box runs the service ` +
+          "itself: take its image out of the release",
+      );
+    }
     await this.call("installUnit", [unit]);
   }
 

@@ -234,7 +234,7 @@ async function takeBack(
   await session.forget(number);
 }
 
-function howToResolve({ system, release, fingerprint }: MigrationTarget, number: number): string {
+export function howToResolve({ system, release, fingerprint }: MigrationTarget, number: number): string {
   return (
     "The releases that are placed go on as they are. Look at the database, finish or undo the change by hand, then say " +
     `which: switchyard-box migrate-resolve ${system} ${release} ${fingerprint} ${number} applied (or reverted). ` +
@@ -242,7 +242,8 @@ function howToResolve({ system, release, fingerprint }: MigrationTarget, number:
   );
 }
 
-async function underLock<T>(
+/** Runs `work` on a connection that holds the migrations' lock and has read what is applied. */
+export async function underLock<T>(
   target: MigrationTarget,
   work: (session: MigrationSession) => Promise<T>,
 ): Promise<T> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Rule } from "../../gates/rules.ts";
 import { type CutoverState, untouched } from "../../rollout/cutover/state.ts";
 import type { PlacedRelease } from "../../rollout/manifest.ts";
+import type { Checklist } from "./checklist.ts";
 import { readJson, writeDurably } from "./durable.ts";
 import type { Host } from "./host.ts";
 
@@ -35,6 +36,8 @@ export interface Policy {
   readonly keptBuilds: number;
   /** Free space that placing needs, in MiB. */
   readonly freeMebibytes: number;
+  /** What a release is asked before it is placed, where the system has a checklist. */
+  readonly checklist?: Checklist;
 }
 
 export function systemDirectory(host: Host, system: string): string {

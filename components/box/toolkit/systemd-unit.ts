@@ -62,12 +62,13 @@ export function unitFile(unit: Unit, user: ServiceUser): string {
   const singleton = unit.kind === "singleton";
   const lock = `${locksFolder}/${unit.lock}.lock`;
   const lockWords = ["--nonblock", "--no-fork", "--conflict-exit-code", String(lockHeldStatus), lock];
-  const command = [programPath(unit), ...unit.command.slice(1)];
+  const command = programWords(unit, unit.command);
   const words = singleton ? ["/usr/bin/flock", ...lockWords, ...command] : command;
   const after = [
     "network.target",
     "postgresql.service",
     "redis-server.service",
+    ...(unit.engine?.name === "docker" ? ["docker.service"] : []),
     ...(singleton ? [] : [bootUnit]),
   ];
   return `[Unit]
@@ -77,20 +78,28 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-User=${user.name}
+User=${unit.engine?.name === "podman" ? "root" : user.name}
 WorkingDirectory=${escaped(unit.directory)}
 EnvironmentFile=${escaped(unit.environmentFile)}
 ${singleton ? makeLock(lock) : ""}ExecStart=${commandLine(words)}
-Restart=always
+${unit.engine ? `ExecStopPost=${commandLine(programWords(unit, unit.engine.afterwards))}\n` : ""}Restart=always
 RestartSec=500ms
 ${singleton ? `RestartPreventExitStatus=${lockHeldStatus}\n` : ""}KillMode=mixed
 TimeoutStopSec=${unit.stopSeconds}
 SyslogIdentifier=${unit.name}
 MemoryAccounting=yes
-ReadWritePaths=${commandLine([user.home])}
+${unit.engine?.name === "podman" ? "Delegate=yes\n" : confined(unit, user)}${singleton ? "" : "\n[Install]\nWantedBy=multi-user.target\n"}`;
+}
+
+/**
+ * What a process may not do. A client of Docker's daemon is in the daemon's group and otherwise like any other; Podman
+ * makes the containers itself, as root, with namespaces and mounts, so nothing of this can bind it.
+ */
+function confined({ engine }: Unit, { home }: ServiceUser): string {
+  return `${engine ? "SupplementaryGroups=docker\n" : ""}ReadWritePaths=${commandLine([home])}
 ${hardening}
 CapabilityBoundingSet=
-${singleton ? "" : "\n[Install]\nWantedBy=multi-user.target\n"}`;
+`;
 }
 
 /** By root, in root's folder; open to be read by the service whatever its UMask is, which counts here too. */
@@ -171,10 +180,9 @@ function quoteWord(word: string): string {
 }
 
 /** systemd takes an absolute path or a bare name it looks up; a path inside the build is made absolute. */
-function programPath({ name, command, directory }: Unit): string {
-  const [program = ""] = command;
+function programWords({ name, directory }: Unit, [program = "", ...words]: readonly string[]): string[] {
   if (program === "") throw new Error(`${name} has no command`);
-  return program.includes("/") && !isAbsolute(program) ? join(directory, program) : program;
+  return [program.includes("/") && !isAbsolute(program) ? join(directory, program) : program, ...words];
 }
 
 /** A value that is the rest of its line. Throws at a character that would end the line. */

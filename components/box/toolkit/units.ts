@@ -1,5 +1,5 @@
-import { join } from "node:path";
-import type { PlacedRelease, ServiceManifest } from "../../rollout/manifest.ts";
+import { join, resolve } from "node:path";
+import type { MaintenanceManifest, PlacedRelease, ServiceManifest } from "../../rollout/manifest.ts";
 import { buildDirectory } from "./builds.ts";
 import type { Door, Host, Unit } from "./host.ts";
 import type { ReleaseRecord } from "./records.ts";
@@ -34,6 +34,7 @@ export function unitOf(host: Host, release: PlacedRelease, service: ServiceManif
 
 /** What the process of a service sees: its settings, its secrets, and what the box adds. */
 export function environmentOf(
+  host: Host,
   release: ReleaseRecord,
   service: ServiceManifest,
   secrets: Readonly<Record<string, string>>,
@@ -44,13 +45,20 @@ export function environmentOf(
     if (value === undefined) throw new Error(`${service.name}: the secret ${name} did not arrive`);
     values[name] = value;
   }
+  const { maintenance } = release.manifest;
   return {
     ...values,
+    ...(maintenance ? { MAINTENANCE_FILE: maintenanceFlag(host, maintenance) } : {}),
     HOST: "127.0.0.1",
     PORT: String(release.ports[service.name]),
     RELEASE: release.manifest.release,
     RELEASE_FINGERPRINT: release.fingerprint,
   };
+}
+
+/** Where a release's services look whether they are in maintenance. */
+export function maintenanceFlag(host: Host, { flag }: MaintenanceManifest): string {
+  return resolve(host.releasesDirectory, flag);
 }
 
 export function serving(release: PlacedRelease): ServiceManifest[] {
@@ -68,7 +76,7 @@ export function doorOf(system: string, service: ServiceManifest): Door | null {
 }
 
 export function doorsOf(release: PlacedRelease): { door: Door; service: ServiceManifest }[] {
-  return serving(release).flatMap((service) => {
+  return release.manifest.services.flatMap((service) => {
     const door = doorOf(release.manifest.system, service);
     return door ? [{ door, service }] : [];
   });

@@ -1,3 +1,4 @@
+import type { CutoverRequest } from "../cutover/machine.ts";
 import type { Failure } from "../cutover/state.ts";
 import type { LegDriver } from "../leg.ts";
 import type { TargetObservation } from "../observation.ts";
@@ -13,11 +14,8 @@ export interface NamedDriver {
   readonly driver: LegDriver;
 }
 
-export interface LegsRequest {
-  /** Fingerprint that is to serve on every leg. */
-  readonly to: string;
-  readonly receipt: string;
-}
+/** The release that is to serve on every leg, under which receipt, and whether it is an emergency flip. */
+export type LegsRequest = Pick<CutoverRequest, "to" | "receipt" | "flip">;
 
 /** A leg did not hold; what was confirmed before it has gone back, or `stranded` says which has not. */
 export class LegFailure extends Error {
@@ -47,10 +45,8 @@ interface Leg extends NamedDriver {
 }
 
 /** @throws LegFailure when a leg does not hold; Error when one cannot be asked, and then nothing more moves */
-export async function cutOverLegs(
-  drivers: readonly NamedDriver[],
-  { to, receipt }: LegsRequest,
-): Promise<void> {
+export async function cutOverLegs(drivers: readonly NamedDriver[], request: LegsRequest): Promise<void> {
+  const { to } = request;
   const legs = await Promise.all(
     drivers.map(async ({ name, driver }): Promise<Leg> => ({ name, driver, before: await driver.observe() })),
   );
@@ -58,7 +54,7 @@ export async function cutOverLegs(
   await checkAll(ordered, to);
   const confirmed: Leg[] = [];
   for (const leg of ordered) {
-    const outcome = await leg.driver.cutOver({ to, receipt });
+    const outcome = await leg.driver.cutOver(request);
     if (!outcome.held) {
       throw new LegFailure(leg.name, outcome.failure, await goBack(confirmed, leg, outcome.failure));
     }

@@ -5,7 +5,9 @@ export async function driverOf(address: LegAddress): Promise<LegDriver> {
   switch (address.kind) {
     case "box":
       return (await import("../../box/driver.ts")).boxDriver(address);
-    default:
-      throw new Error(`there is no target of kind ${address.kind}`);
+    case "cluster":
+      return (await import("../../cluster/driver.ts")).clusterDriver(address);
+    case "edge":
+      return (await import("../../edge/driver.ts")).edgeDriver(address);
   }
 }

@@ -1,7 +1,9 @@
+import type { Finding } from "../../../rollout/cutover/machine.ts";
 import { checkConnections } from "../connections.ts";
 import type { Host } from "../host.ts";
 import { markDone, readPolicy, readSecrets, requireRelease } from "../records.ts";
 import { checkServiceHealth } from "../service-health.ts";
+import { smokeTest } from "../smoke.ts";
 import { serving, unitName } from "../units.ts";
 
 /** One line a rule: what was measured against what is allowed. */
@@ -19,17 +21,22 @@ export async function gates(host: Host, system: string, fingerprint: string): Pr
   const lines: GateLine[] = [];
   for (const service of serving(release)) {
     const finding = await checkServiceHealth(host, release, service, healthSeconds);
-    if (finding) {
-      const { journal = [], evidence = "" } = (await finding.explain?.()) ?? {};
-      throw new GateError(finding.rule, finding.measured, finding.allowed, journal, evidence);
-    }
+    if (finding) throw await gateErrorOf(finding);
     const { active, restarts } = await host.unitState(unitName(release, service));
     if (active !== "running") throw new GateError(`${service.name} runs`, active, "running", [], "");
     lines.push(`${service.name}: healthy on ${service.health}, running, ${restarts} restarts`);
+    const smoke = await smokeTest(host, release, service);
+    if (!Array.isArray(smoke)) throw await gateErrorOf(smoke);
+    lines.push(...smoke);
   }
   lines.push(...(await checkConnections(release.manifest.checks, await readSecrets(host, release))));
   await markDone(host, release, "gates");
   return lines;
+}
+
+async function gateErrorOf(finding: Finding): Promise<GateError> {
+  const { journal = [], evidence = "" } = (await finding.explain?.()) ?? {};
+  return new GateError(finding.rule, finding.measured, finding.allowed, journal, evidence);
 }
 
 export class GateError extends Error {

@@ -1,5 +1,7 @@
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { build, buildDirectory, pruneBuilds } from "../builds.ts";
+import { composeUnit, prepareCompose, removeProject } from "../compose.ts";
+import { isComposed } from "../compose-file.ts";
 import { writeDurably } from "../durable.ts";
 import { environmentFile } from "../environment-file.ts";
 import type { Host } from "../host.ts";
@@ -30,15 +32,19 @@ import {
 export async function place(host: Host, system: string, fingerprint: string): Promise<void> {
   const release = await withPorts(host, await requireRelease(host, system, fingerprint));
   await build(host, release.manifest);
+  await prepareCompose(host, release);
   await mkdir(releaseFolder(host, release), { recursive: true, mode: 0o755 });
   await chmod(releaseFolder(host, release), 0o755);
   const secrets = await readSecrets(host, release);
   for (const service of release.manifest.services) {
     await writeDurably(
       environmentPath(host, release, service),
-      environmentFile(environmentOf(release, service, secrets)),
+      environmentFile(environmentOf(host, release, service, secrets)),
     );
-    await host.installUnit(unitOf(host, release, service));
+    const unit = isComposed(service)
+      ? await composeUnit(host, release, service)
+      : unitOf(host, release, service);
+    await host.installUnit(unit);
   }
   for (const { door } of doorsOf(release)) await host.openDoor(door);
   for (const service of serving(release)) await host.startUnit(unitName(release, service));
@@ -56,6 +62,7 @@ export async function remove(host: Host, system: string, fingerprint: string): P
       await host.removeUnit(name);
       await returnPort(host, name);
     }
+    await removeProject(host, release);
     await rm(releaseFolder(host, release), { recursive: true, force: true });
     await forgetRelease(host, system, fingerprint);
   }
@@ -79,7 +86,8 @@ export async function refuseIfServing(host: Host, system: string, fingerprint: s
   );
 }
 
-async function withPorts(host: Host, release: ReleaseRecord): Promise<ReleaseRecord> {
+/** The release with a port for each service, the same ones each time. */
+export async function withPorts(host: Host, release: ReleaseRecord): Promise<ReleaseRecord> {
   const ports: Record<string, number> = {};
   for (const service of release.manifest.services) {
     ports[service.name] = await allotPort(host, unitName(release, service));

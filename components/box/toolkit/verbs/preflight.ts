@@ -1,10 +1,12 @@
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { PlacedRelease } from "../../../rollout/manifest.ts";
+import { requireComposable } from "../compose.ts";
 import { checkConnections } from "../connections.ts";
 import type { Host } from "../host.ts";
 import { findRelease, forgetRelease, markDone, readPolicy, writeRelease, writeSecrets } from "../records.ts";
 import { doorsOf } from "../units.ts";
+import { checklist } from "./checklist.ts";
 
 /** What the program sends for a release: its manifest, the values of its secrets, and the receipt of this call. */
 export interface Delivery extends PlacedRelease {
@@ -12,7 +14,7 @@ export interface Delivery extends PlacedRelease {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** Takes a release's manifest in and looks, before anything changes, whether it can be placed here (CHR-7, CHR-13). */
+/** Takes a release's manifest in and looks, before anything changes, whether it can be placed here (CHR-7, CHR-13, DEI-1). */
 export async function preflight(host: Host, delivery: Delivery): Promise<void> {
   const { system } = delivery.manifest;
   const known = await findRelease(host, system, delivery.fingerprint);
@@ -21,7 +23,9 @@ export async function preflight(host: Host, delivery: Delivery): Promise<void> {
     return;
   }
   const { secrets, ...release } = delivery;
+  await checklist(host, delivery);
   checkEnvironment(delivery);
+  await requireComposable(delivery.manifest);
   await checkDisk(host, (await readPolicy(host, system)).freeMebibytes);
   await checkDoors(host, delivery);
   await checkConnections(delivery.manifest.checks, secrets);

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { type Backup, backupDatabase, backupFile, keepBackups } from "../backup.ts";
 import { build, buildDirectory } from "../builds.ts";
+import { migrateByTool } from "../compose-migrate.ts";
+import { runTool } from "../compose-tool.ts";
 import type { Host } from "../host.ts";
 import { MigrationRefused } from "../migration-plan.ts";
 import {
@@ -20,17 +22,24 @@ import {
   readSecrets,
   requireRelease,
 } from "../records.ts";
+import { withPorts } from "./place.ts";
+import { keepInVault } from "./vault.ts";
 
 /** The database's part of a release (CHR-8): backup before the migration, the migration, and the way back of one. */
 
 const keptBackups = 10;
+
+/** What a release was backed up as: on the machine, and in the system's vault where it has one. */
+export type BackedUp = Backup & {
+  readonly vault: { readonly id: string; readonly repository: string } | null;
+};
 
 /** A backup counts for the update it was made in; its id is what `restore` asks for. */
 export async function backupBeforeMigration(
   host: Host,
   system: string,
   fingerprint: string,
-): Promise<Backup | null> {
+): Promise<BackedUp | null> {
   const release = await requireRelease(host, system, fingerprint);
   const schema = await schemaOf(host, release);
   if (!schema) return null;
@@ -39,8 +48,10 @@ export async function backupBeforeMigration(
     key: schema.target.key,
   });
   await keepBackups(folder, keptBackups);
+  const { receipt, manifest } = release;
+  const vault = await keepInVault(host, system, backup, { release: manifest.release, receipt });
   await markDone(host, release, "backup");
-  return backup;
+  return { ...backup, vault };
 }
 
 /**
@@ -61,7 +72,17 @@ export async function migrate(
   const serving = [confirmed, pending?.from ?? null].filter((one) => one !== null && one !== fingerprint);
   const staying = [...new Set([...kept, ...serving])];
   const releases = await Promise.all(staying.map((one) => findRelease(host, system, one ?? "")));
-  const result = await migrateDatabase({ ...schema.target, ...schema, kept: schemaNeeds(releases) });
+  const needs = schemaNeeds(releases);
+  const { tool } = schema.schema;
+  const result = tool
+    ? await migrateByTool({
+        ...schema.target,
+        schema: schema.schema,
+        kept: needs,
+        command: tool.command,
+        run: async () => runTool(host, await withPorts(host, release), tool),
+      })
+    : await migrateDatabase({ ...schema.target, ...schema, kept: needs });
   await markDone(host, release, "migrate");
   return result;
 }
@@ -87,7 +108,13 @@ export async function refuseUnsupportedSchema(
 /** Undoes the last migration by its down script (CHR-8), unless a placed release needs it. */
 export async function rollbackMigration(host: Host, system: string, fingerprint: string) {
   const release = await requireRelease(host, system, fingerprint);
-  const { target, folder } = await requireSchema(host, release);
+  const { target, folder, schema } = await requireSchema(host, release);
+  if (schema.tool) {
+    const words = schema.tool.command.join(" ");
+    throw new Error(
+      `${release.manifest.release} migrates by \`${words}\`, which has no way back: restore the backup`,
+    );
+  }
   return rollbackLast({ ...target, folder, kept: schemaNeeds(await listReleases(host, system)) });
 }
 

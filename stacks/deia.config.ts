@@ -1,0 +1,109 @@
+import { z } from "zod";
+import { questions } from "../components/box/toolkit/checklist.ts";
+import { debugSettings } from "../components/box/toolkit/checklist-settings.ts";
+import { bake, box, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
+import { checkPins } from "./config/pins.ts";
+import type { SystemContext } from "./config/read.ts";
+
+/** Keys of namespace `deia` that are secrets. They are never part of the pins, and always today's. */
+export const deiaSecrets = ["databaseUrl", "jwtSecret", "redisUrl"] as const;
+
+/** A name of systemd's, without `.service`. */
+const unit = z.string().regex(/^[A-Za-z0-9@._-]+$/, "a systemd unit's name without .service");
+
+/** A file that root makes and every service sees: theirs have folders of their own for /tmp and no /home at all. */
+const flag = z
+  .string()
+  .regex(
+    /^(?!\/(tmp|var\/tmp|home|root)(\/|$))(?!.*\.\.)\S+[^/]$/,
+    "a file's path outside /tmp, /var/tmp, /home and /root",
+  );
+
+/** Who answered an item that no machine can look at, when, and where it can be read again (DEI-1). */
+const answer = z.strictObject({
+  by: z.string().min(1),
+  at: z.iso.datetime({ offset: true, error: "an ISO time with its zone: 2026-11-21T09:30:00Z" }),
+  reference: z.string().min(1),
+});
+
+export const deiaSchema = z.strictObject({
+  ...pins,
+  box,
+  source,
+  build: z.array(z.string().min(1)).optional(),
+  settings: settings.default({}),
+  controller: z
+    .strictObject({ command: z.array(z.string().min(1)).min(1).optional(), port: port.default(8000) })
+    .default({ port: 8000 }),
+  /** Address of Ollama, which the controller gets as OLLAMA_URL. */
+  ollama: z.url("an address: http://localhost:11434").optional(),
+  maintenance: z
+    .strictObject({
+      flag: flag.optional(),
+      drainBelow: z.number().int().min(1).max(5).default(5),
+      drainSeconds: seconds.default(120),
+      journalSeconds: z.number().int().min(0).max(600).optional(),
+    })
+    .default({ drainBelow: 5, drainSeconds: 120 }),
+  checklist: z
+    .strictObject({
+      units: z
+        .strictObject({ postgres: unit.optional(), ollama: unit.optional(), redis: unit.optional() })
+        .optional(),
+      certificate: z.string().startsWith("/", "the path of a PEM file on the box").optional(),
+      certificateDays: z.number().int().min(0).optional(),
+      connectionsBelow: z.number().int().min(1).optional(),
+      freeGigabytes: z.number().min(0).optional(),
+      answerDays: z.number().int().min(1).default(7),
+    })
+    .default({ answerDays: 7 }),
+  answers: z.record(releaseName, z.partialRecord(z.enum(questions), answer)).default({}),
+  bake: bake.default({}),
+});
+
+export type DeiaConfig = z.infer<typeof deiaSchema> & {
+  readonly secrets: Partial<Record<(typeof deiaSecrets)[number], string>>;
+};
+
+/** Rules of the environment: nothing of a developer's machine outside development, no limit weaker than the document's. */
+export function deiaChecks(config: DeiaConfig, { environment, problem }: SystemContext): void {
+  checkPins(config, problem);
+  if (environment === "development") return;
+  checkBox(config, problem);
+  for (const name of ["databaseUrl", "jwtSecret"] as const) {
+    if (config.secrets[name]) continue;
+    const what = name === "databaseUrl" ? "the connection URL" : "the secret that signs the API's tokens";
+    problem(name, "nothing", `${what} of ${environment}`, `pulumi config set --secret deia:${name}`);
+  }
+  if (config.ollama === undefined)
+    problem("ollama", "nothing", "the address of Ollama, http://localhost:11434");
+  const frozen = Object.entries(config.releases).map(
+    ([name, release]) => [`releases.${name}.settings`, release.settings ?? {}] as const,
+  );
+  for (const [key, values] of [["settings", config.settings] as const, ...frozen]) {
+    for (const found of debugSettings(values)) problem(key, found, `no debug mode in ${environment}`);
+  }
+  checkLimits(config, problem);
+}
+
+function checkBox({ box: where }: DeiaConfig, problem: SystemContext["problem"]): void {
+  if (where === "local") {
+    problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
+  } else if (!where.hostKey) {
+    const command = `pulumi config set --path deia:box.hostKey "$(ssh-keyscan -t ed25519 ${where.host} | cut -d' ' -f2-)"`;
+    const allowed = `the pinned host key of ${where.host}, compared with the box itself`;
+    problem("box.hostKey", "nothing", allowed, command);
+  }
+}
+
+/** DEI-1: fewer than 10 connections, more than 10 GB free, a certificate for more than 30 days; stricter is allowed. */
+function checkLimits({ checklist }: DeiaConfig, problem: SystemContext["problem"]): void {
+  const { connectionsBelow = 10, freeGigabytes = 10, certificateDays = 30 } = checklist;
+  const weaker = (name: string, found: number, allowed: string) => {
+    const command = `pulumi config rm --path deia:checklist.${name}`;
+    problem(`checklist.${name}`, `${found}`, allowed, command);
+  };
+  if (connectionsBelow > 10) weaker("connectionsBelow", connectionsBelow, "10 or fewer");
+  if (freeGigabytes < 10) weaker("freeGigabytes", freeGigabytes, "10 or more");
+  if (certificateDays < 30) weaker("certificateDays", certificateDays, "30 or more");
+}
