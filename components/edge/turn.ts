@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
+import { endProcess, identify, isAlive, type ProcessIdentity } from "../box/toolkit/process-identity.ts";
+import { KilledError } from "../rollout/cutover/machine.ts";
+import type { EdgeAddress } from "./api.ts";
+import { edgeRoot } from "./local/places.ts";
+
+/**
+ * Whose turn it is on a Worker, among the processes of this machine: a cutover whose engine was killed may still run
+ * here. Cutovers on other machines are kept apart by the stack's lock, and by each other's writes (see FrontWriter).
+ */
+
+interface Holder extends ProcessIdentity {
+  readonly to: string;
+}
+
+/** Ending the holder takes this long at most. */
+const endSeconds = 10;
+
+/**
+ * Runs `work` alone. A cutover that still runs is waited for, `seconds` at most; where `isUnwanted` says that what it
+ * tries must not be, it is ended, and `work` finds what it left.
+ */
+export async function inTurn<T>(
+  address: EdgeAddress,
+  to: string,
+  { seconds, isUnwanted }: { seconds: number; isUnwanted: (to: string) => Promise<boolean> },
+  work: () => Promise<T>,
+): Promise<T> {
+  const file = fileOf(address);
+  await mkdir(folderOf(), { recursive: true, mode: 0o700 });
+  const self = await identify(process.pid);
+  if (!self) throw new Error("this process cannot find its own start time");
+  const draft = `${file}.${process.pid}`;
+  await writeFile(draft, JSON.stringify({ ...self, to } satisfies Holder), { mode: 0o600 });
+  try {
+    await take(file, draft, seconds, isUnwanted);
+    try {
+      return await work();
+    } finally {
+      await rm(file, { force: true });
+    }
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** Whether a cutover of the Worker runs on this machine. */
+export async function isRunning(address: EdgeAddress): Promise<boolean> {
+  const holder = await holderOf(fileOf(address));
+  return holder !== null && (await isAlive(holder));
+}
+
+const folderOf = () => join(edgeRoot(), "turns");
+
+function fileOf({ api, accountId, worker }: EdgeAddress): string {
+  const where = createHash("sha256").update(`${api} ${accountId}`).digest("hex").slice(0, 12);
+  return join(folderOf(), `${worker}-${where}.json`);
+}
+
+async function take(
+  file: string,
+  draft: string,
+  seconds: number,
+  isUnwanted: (to: string) => Promise<boolean>,
+): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  for (;;) {
+    try {
+      // A link appears with its whole text or not at all.
+      return await link(draft, file);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = await holderOf(file);
+    if (holder && !(await isAlive(holder))) await rm(file, { force: true });
+    else if (holder && (await isUnwanted(holder.to))) await endProcess(holder, endSeconds);
+    else if (performance.now() > deadline) {
+      throw new KilledError(`another cutover (process ${holder?.pid}) has not ended within ${seconds} s`);
+    } else await pause(100);
+  }
+}
+
+async function holderOf(file: string): Promise<Holder | null> {
+  const text = await readFile(file, "utf8").catch(() => null);
+  return text === null ? null : (JSON.parse(text) as Holder);
+}
