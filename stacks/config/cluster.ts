@@ -1,0 +1,82 @@
+import { z } from "zod";
+import { port } from "./fields.ts";
+import type { EnvironmentName, SystemContext } from "./read.ts";
+
+/** Fields of a leg on Kubernetes. Credentials are the runner's own (KUBECONFIG); only the context's name is config. */
+
+const dnsName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a DNS label: small letters, digits, dashes; at most 63");
+
+const host = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])$/, "a host name: small letters, digits, dots, dashes");
+
+/** Host names of what is live and of each colour. */
+export const colourHosts = z.strictObject({
+  live: host,
+  blue: host,
+  green: host,
+  tlsSecret: dnsName.optional(),
+});
+
+export const cluster = z.union([
+  z.literal("local"),
+  z.strictObject({
+    /** Context of the runner's kubeconfig; absent: its current one. */
+    context: z.string().min(1).optional(),
+    namespace: dnsName,
+    /** Image with Node 18 or later on its PATH, which the baker runs on. */
+    bakerImage: z.string().min(1),
+    ingressClass: dnsName.optional(),
+  }),
+]);
+
+export type ClusterConfig = z.infer<typeof cluster>;
+
+const quantity = (example: string) =>
+  z.string().regex(/^\d+(\.\d+)?(m|Ki|Mi|Gi)?$/, `a Kubernetes quantity: ${example}`);
+
+/** What a pod asks for and gets, request and limit alike. */
+export const resources = z.strictObject({ cpu: quantity("500m"), memory: quantity("512Mi") });
+
+/** A service in a container: what of it is config and not release. */
+export const containerService = z.strictObject({
+  /** Repository of its image; the release says which one of it. */
+  repository: z.string().min(1).optional(),
+  command: z.array(z.string().min(1)).min(1).optional(),
+  port: port.optional(),
+  settings: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/), z.string()).optional(),
+  hosts: colourHosts.optional(),
+});
+
+/**
+ * A release's image of a service: by digest where the release names one, else by the release's tag.
+ * @param named entry of the release, @example "sha256:3f…" (64 hex digits), "v1.4.2", or a whole reference
+ */
+export function imageOf(repository: string, named: string | undefined, version: string): string {
+  if (named === undefined) return `${repository}:${version}`;
+  if (named.includes("/")) return named;
+  return named.startsWith("sha256:") ? `${repository}@${named}` : `${repository}:${named}`;
+}
+
+/** What a digest names is the same for ever; a tag in production is an error of the config. */
+export function checkImage(
+  key: string,
+  image: string,
+  environment: EnvironmentName,
+  problem: SystemContext["problem"],
+): void {
+  if (environment !== "production" || /@sha256:[0-9a-f]{64}$/.test(image)) return;
+  problem(key, image, "an image by its digest in production: sha256: and 64 hex digits; a tag can be moved");
+}
+
+/** Outside development a leg on a cluster is one. */
+export function checkCluster(config: ClusterConfig, { environment, problem }: SystemContext): void {
+  if (environment === "development") return;
+  if (config === "local") {
+    problem("cluster", '"local"', "a cluster with context, namespace and bakerImage outside development");
+  } else {
+    checkImage("cluster.bakerImage", config.bakerImage, environment, problem);
+  }
+}

@@ -1,0 +1,168 @@
+import { z } from "zod";
+import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
+import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
+import { checkPins } from "./config/pins.ts";
+import type { EnvironmentName, SystemContext } from "./config/read.ts";
+
+/** Keys of namespace `traider` that are secrets. They are never part of the pins, and always today's (TRD-10). */
+export const traiderSecrets = ["jwtSecret", "dbPassword"] as const;
+
+const words = z.array(z.string().min(1)).min(1);
+const check = z.strictObject({
+  path: z.string().startsWith("/"),
+  expect: z.record(z.string(), z.string()).optional(),
+});
+
+export const traiderSchema = z.strictObject({
+  ...pins,
+  cluster,
+  /** Where the local machine builds it from; a cluster runs images. */
+  source: source.optional(),
+  build: z.array(z.string().min(1)).optional(),
+  settings: settings.default({}),
+  replicas: z.number().int().min(1).max(100).optional(),
+  resources: resources.optional(),
+  database: z
+    .strictObject({ host: z.string().min(1), name: z.string().min(1), port: port.default(5432) })
+    .optional(),
+  features: z.strictObject({ liveTrading: z.boolean(), debugMode: z.boolean() }).optional(),
+  services: z
+    .strictObject({
+      backend: containerService.default({}),
+      frontend: containerService.default({}),
+      worker: containerService.default({}),
+    })
+    .default({ backend: {}, frontend: {}, worker: {} }),
+  /** Paths of TRD-3. */
+  health: z.strictObject({ path: z.string().startsWith("/"), checks: z.array(check) }).default({
+    path: "/api/health",
+    checks: [
+      { path: "/api/health/detailed", expect: { "database.status": "healthy" } },
+      { path: "/api/auth/csrf" },
+    ],
+  }),
+  migration: z
+    .strictObject({
+      repository: z.string().min(1),
+      backup: words,
+      apply: words.default(["alembic", "upgrade", "head"]),
+      verify: words.default(["python", "-m", "pytest", "tests/migration/"]),
+      revert: words.default(["alembic", "downgrade", "-1"]),
+      seconds: z.number().int().positive().max(86_400).default(1800),
+    })
+    .optional(),
+  /** Command that looks at each image on the runner before anything is placed; `{image}` is the image (TRD-11). */
+  verify: words.optional(),
+  bake: bake.default({}),
+});
+
+export type TraiderConfig = z.infer<typeof traiderSchema> & {
+  readonly secrets: Partial<Record<(typeof traiderSecrets)[number], string>>;
+};
+
+/** What an environment is, as the document has it (TRD-1). */
+export interface TraiderEnvironment {
+  readonly replicas: number;
+  readonly resources: { readonly cpu: string; readonly memory: string };
+  readonly database: { readonly host: string; readonly name: string; readonly port: number };
+  readonly features: { readonly liveTrading: boolean; readonly debugMode: boolean };
+}
+
+export const traiderEnvironments: Readonly<Record<EnvironmentName, TraiderEnvironment>> = {
+  development: {
+    replicas: 1,
+    resources: { cpu: "500m", memory: "512Mi" },
+    database: { host: "localhost", name: "traider_dev", port: 5432 },
+    features: { liveTrading: false, debugMode: true },
+  },
+  staging: {
+    replicas: 2,
+    resources: { cpu: "1000m", memory: "1Gi" },
+    database: { host: "staging-db.traider.local", name: "traider_staging", port: 5432 },
+    features: { liveTrading: false, debugMode: false },
+  },
+  production: {
+    replicas: 3,
+    resources: { cpu: "2000m", memory: "2Gi" },
+    database: { host: "prod-db.traider.com", name: "traider_prod", port: 5432 },
+    features: { liveTrading: true, debugMode: false },
+  },
+};
+
+/** What the config says, and where it says nothing what the document says of the environment. */
+export function traiderEnvironment(config: TraiderConfig, environment: EnvironmentName): TraiderEnvironment {
+  const documented = traiderEnvironments[environment];
+  return {
+    replicas: config.replicas ?? documented.replicas,
+    resources: config.resources ?? documented.resources,
+    database: config.database ?? documented.database,
+    features: config.features ?? documented.features,
+  };
+}
+
+export const traiderServices = ["backend", "frontend", "worker"] as const;
+export type TraiderService = (typeof traiderServices)[number];
+
+/** Image of a service in a release; the worker is the backend's image with a command of its own. */
+export function traiderImage(
+  config: TraiderConfig,
+  service: TraiderService,
+  name: string,
+  entry: ReleaseEntry,
+): string {
+  const repository =
+    config.services[service].repository ?? `traider-${service === "worker" ? "backend" : service}`;
+  const named = entry.images?.[service] ?? (service === "worker" ? entry.images?.backend : undefined);
+  return imageOf(repository, named, entry.version ?? name);
+}
+
+/** Live trading in production and nowhere else, debugging never there; sizes and databases as documented (TRD-1). */
+export function traiderChecks(config: TraiderConfig, context: SystemContext): void {
+  const { environment, problem } = context;
+  checkPins(config, problem);
+  checkCluster(config.cluster, context);
+  checkEnvironment(config, context);
+  const names = config.live === undefined ? [] : [config.live, ...config.kept];
+  if (config.cluster !== "local") {
+    for (const name of names) {
+      for (const service of traiderServices) {
+        const image = traiderImage(config, service, name, config.releases[name] ?? {});
+        checkImage(`releases.${name}.images.${service}`, image, environment, problem);
+      }
+    }
+    if (config.services.worker.command === undefined) {
+      const allowed = "the words that start the trading worker in the backend's image";
+      problem(
+        "services.worker.command",
+        "nothing",
+        allowed,
+        `pulumi config set --path 'traider:services.worker.command[0]' <word>`,
+      );
+    }
+  } else if (!config.source) {
+    problem("source", "nothing", "where the local machine gets a version from: git or artifact");
+  }
+  if (environment === "development") return;
+  for (const name of traiderSecrets) {
+    if (config.secrets[name]) continue;
+    const allowed = name === "jwtSecret" ? "the key that signs sessions" : "the database's password";
+    problem(name, "nothing", allowed, `pulumi config set --secret traider:${name}`);
+  }
+}
+
+function checkEnvironment(config: TraiderConfig, { environment, problem }: SystemContext): void {
+  const documented = traiderEnvironments[environment];
+  const is = traiderEnvironment(config, environment);
+  const compare = (key: string, found: string | number | boolean, allowed: string | number | boolean) => {
+    if (found === allowed) return;
+    const command = `pulumi config set --path traider:${key} ${allowed}`;
+    problem(key, String(found), `${allowed} in ${environment} (TRD-1)`, command);
+  };
+  compare("replicas", is.replicas, documented.replicas);
+  compare("resources.cpu", is.resources.cpu, documented.resources.cpu);
+  compare("resources.memory", is.resources.memory, documented.resources.memory);
+  compare("database.host", is.database.host, documented.database.host);
+  compare("database.name", is.database.name, documented.database.name);
+  compare("features.liveTrading", is.features.liveTrading, documented.features.liveTrading);
+  compare("features.debugMode", is.features.debugMode, documented.features.debugMode);
+}

@@ -1,0 +1,235 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { ClusterManifest, ClusterService } from "../components/cluster/manifest.ts";
+import type { Door } from "../components/cluster/objects/ground.ts";
+import { traiderRules } from "../components/gates/tables.ts";
+import { secretRevision } from "../components/rollout/fingerprint.ts";
+import type { Leg } from "../components/rollout/leg.ts";
+import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
+import { resolveReleases } from "../components/rollout/releases.ts";
+import { Rollout } from "../components/rollout/rollout.ts";
+import { bakePolicy } from "./config/bake.ts";
+import type { ClusterConfig } from "./config/cluster.ts";
+import type { ReleaseEntry } from "./config/fields.ts";
+import type { StackConfig } from "./config/read.ts";
+import { sourceOf } from "./config/source.ts";
+import type { Site } from "./site.ts";
+import {
+  type TraiderConfig,
+  type TraiderService,
+  traiderEnvironment,
+  traiderImage,
+  traiderServices,
+} from "./traider.config.ts";
+
+/** What the runbook reads of a stack's config. */
+export type TraiderStack = Pick<StackConfig, "environment" | "fingerprintKey"> & {
+  readonly traider: TraiderConfig;
+};
+
+/**
+ * TRAIDER V1 (seeds: 003-traider): backend and frontend switched together, the trading worker never twice. The order of
+ * an update (TRD-2, TRD-5): images verified → backup → migrate → other colour deployed → health on that colour → both
+ * Services switched → verified → old colour removed.
+ */
+export async function traider(site: Site, opts?: pulumi.ComponentResourceOptions) {
+  const { stack, newReceipt } = site;
+  const config = stack.traider;
+  const leg = config.cluster === "local" ? await localLeg(site) : await clusterLeg(site, config.cluster);
+  const releases = resolveReleases("traider", config, [leg], newReceipt);
+  new Rollout("traider", { legs: [leg], releases, newReceipt }, opts);
+  return { live: config.live ?? null, kept: config.kept, ...addressesOf(config) };
+}
+
+async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">): Promise<Leg> {
+  const { stack } = site;
+  const config = stack.traider;
+  const { context, namespace, bakerImage, ingressClass } = cluster;
+  const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
+  return openClusterLeg((address) => site.observe(address), {
+    system: "traider",
+    environment: stack.environment,
+    address: { kind: "cluster", system: "traider", namespace, ...(context === undefined ? {} : { context }) },
+    render: (name, entry) => traiderManifest(stack, name, entry),
+    doors: traiderDoors(config),
+    policy: { ...traiderPolicy(stack), replicas: replicasOf(stack) },
+    secrets: secretValues(config),
+    bakerImage,
+    ...(ingressClass === undefined ? {} : { ingressClass }),
+    ...(config.verify === undefined ? {} : { verify: config.verify }),
+  });
+}
+
+/** In development the same services run on this machine; what the cluster would be given is written to a folder. */
+async function localLeg(site: Site): Promise<Leg> {
+  const { stack } = site;
+  return site.boxLeg("local", {
+    system: "traider",
+    name: "cluster",
+    render: (name, entry) => traiderLocally(stack, name, entry),
+    policy: traiderPolicy(stack),
+    secrets: secretValues(stack.traider),
+  });
+}
+
+export function traiderManifest(stack: TraiderStack, name: string, entry: ReleaseEntry): ClusterManifest {
+  const { environment, traider: config } = stack;
+  const { migration, cluster } = config;
+  const version = entry.version ?? name;
+  const migrated = entry.images?.migration ?? (migration ? version : undefined);
+  return {
+    environment,
+    system: "traider",
+    release: name,
+    version,
+    namespace: cluster === "local" ? "traider" : cluster.namespace,
+    services: traiderServices.map((service) => containerOf(stack, service, name, entry)),
+    ...(migration && entry.schema && entry.schema.change !== "none"
+      ? {
+          migration: {
+            image: migrated?.startsWith("sha256:")
+              ? `${migration.repository}@${migrated}`
+              : `${migration.repository}:${migrated}`,
+            backup: migration.backup,
+            apply: migration.apply,
+            verify: migration.verify,
+            revert: migration.revert,
+            seconds: migration.seconds,
+            environment: settingsOf(stack, entry, {}),
+            secrets: secretNames(stack),
+          },
+        }
+      : {}),
+  };
+}
+
+function containerOf(
+  stack: TraiderStack,
+  service: TraiderService,
+  name: string,
+  entry: ReleaseEntry,
+): ClusterService {
+  const { environment, traider: config } = stack;
+  const { command, port, settings = {} } = config.services[service];
+  const { resources } = traiderEnvironment(config, environment);
+  const singleton = service === "worker";
+  return {
+    name: service,
+    kind: singleton ? "singleton" : "serving",
+    image: traiderImage(config, service, name, entry),
+    ...(command === undefined ? {} : { command }),
+    port: port ?? ports[service],
+    environment: settingsOf(stack, entry, settings),
+    secrets: secretNames(stack),
+    health: config.health.path,
+    checks: singleton
+      ? []
+      : config.health.checks.map(({ path, expect }) => ({ path, ...(expect ? { expect } : {}) })),
+    metrics: "/metrics",
+    resources,
+    drainSeconds: singleton ? 0 : 5,
+    stopSeconds: 30,
+  };
+}
+
+const ports: Readonly<Record<TraiderService, number>> = { backend: 8000, frontend: 3000, worker: 8001 };
+
+function traiderDoors({ services }: TraiderConfig): Door[] {
+  return (["backend", "frontend"] as const).map((service) => {
+    const { hosts } = services[service];
+    if (!hosts) return { service, port: 80 };
+    const { tlsSecret, ...names } = hosts;
+    return { service, port: 80, hosts: names, ...(tlsSecret === undefined ? {} : { tlsSecret }) };
+  });
+}
+
+function replicasOf({ environment, traider: config }: TraiderStack): Record<string, number> {
+  const { replicas } = traiderEnvironment(config, environment);
+  return { backend: replicas, frontend: replicas };
+}
+
+/** On the local machine a release is a build of its source; the same kinds, paths and settings. */
+export function traiderLocally(stack: TraiderStack, name: string, entry: ReleaseEntry): ReleaseManifest {
+  const { environment, traider: config } = stack;
+  const version = entry.version ?? name;
+  if (!config.source)
+    throw new Error("traider:source is missing: where the local machine gets a version from");
+  const services = traiderServices.map((service): ServiceManifest => {
+    const { command = ["node", "dist/service.mjs"], port, settings = {} } = config.services[service];
+    const shared = {
+      name: service,
+      command,
+      environment: settingsOf(stack, entry, settings),
+      secrets: secretNames(stack),
+      health: config.health.path,
+      metrics: "/metrics",
+      drainSeconds: 5,
+      stopSeconds: 20,
+    };
+    if (service === "worker") return { ...shared, kind: "singleton" };
+    return { ...shared, kind: "serving", door: port ?? ports[service] };
+  });
+  return {
+    environment,
+    system: "traider",
+    release: name,
+    version,
+    source: sourceOf(config.source, version, entry),
+    build: config.build ?? [],
+    buildSeconds: 1800,
+    services,
+    checks: {},
+  };
+}
+
+/** The environment as the document has it, the release's frozen settings, then what is the service's own. */
+function settingsOf(
+  { environment, traider: config }: TraiderStack,
+  entry: ReleaseEntry,
+  own: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const { database, features } = traiderEnvironment(config, environment);
+  return {
+    ENVIRONMENT: environment,
+    HOST: config.cluster === "local" ? "127.0.0.1" : "0.0.0.0",
+    LIVE_TRADING: String(features.liveTrading),
+    DEBUG_MODE: String(features.debugMode),
+    DATABASE_HOST: database.host,
+    DATABASE_PORT: String(database.port),
+    DATABASE_NAME: database.name,
+    ...(entry.settings ?? config.settings),
+    ...own,
+  };
+}
+
+function secretValues({ secrets }: TraiderConfig): Record<string, string> {
+  return {
+    ...(secrets.jwtSecret === undefined ? {} : { JWT_SECRET: secrets.jwtSecret }),
+    ...(secrets.dbPassword === undefined ? {} : { DATABASE_PASSWORD: secrets.dbPassword }),
+  };
+}
+
+/** Another value is another revision, so another release beside the old one, and no request is lost (TRD-10). */
+function secretNames({ traider: config, fingerprintKey = "" }: TraiderStack): Record<string, string> {
+  const values = Object.entries(secretValues(config));
+  return Object.fromEntries(
+    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
+  );
+}
+
+/** TRD-6, judged while the release bakes; the document verifies for 30 s (TRD-2), production for the longest window. */
+function traiderPolicy({ environment, traider: config }: TraiderStack) {
+  const probes = config.health.checks.map(({ path }) => path);
+  return bakePolicy(environment, config.bake, {
+    rules: traiderRules,
+    probes: probes.length > 0 ? probes : ["/"],
+  });
+}
+
+function addressesOf({ cluster, services }: TraiderConfig) {
+  const addressOf = (service: "backend" | "frontend") => {
+    const { hosts, port } = services[service];
+    if (cluster === "local") return `http://127.0.0.1:${port ?? ports[service]}`;
+    return hosts ? `https://${hosts.live}` : `traider-${service}.${cluster.namespace}`;
+  };
+  return { backend: addressOf("backend"), frontend: addressOf("frontend") };
+}

@@ -1,0 +1,75 @@
+import type { ClusterRelease } from "../../../components/cluster/manifest.ts";
+import { groundObjects } from "../../../components/cluster/objects/ground.ts";
+import { releaseObjects } from "../../../components/cluster/objects/release.ts";
+import { fingerprint } from "../../../components/rollout/fingerprint.ts";
+import { cutoverReceipt } from "../../../components/rollout/heal.ts";
+import type { Deployer, Pin } from "./deployer.ts";
+import type { World } from "./world.ts";
+
+/** The engine's part played by hand, where its plugin is not on the machine: the same objects, verbs and order. */
+export function byHand(world: World): Deployer {
+  const { api, ground } = world;
+  const secrets = { JWT_SECRET: "jwt-1" };
+  let receipts = 0;
+
+  const prepare = async () => {
+    for (const object of groundObjects(ground)) {
+      const isDoor = object.kind === "Service";
+      if (!isDoor || !(await api.find(object.kind, object.metadata.name))) await api.apply(object);
+    }
+  };
+
+  const place = async (release: ClusterRelease, receipt: string) => {
+    const { replicas } = ground.policy;
+    for (const object of releaseObjects(release, replicas, secrets)) {
+      if (!(await api.find(object.kind, object.metadata.name))) await api.apply(object);
+    }
+    const words = ["gates", "traider", release.manifest.release, release.fingerprint];
+    return world.verb(words, { release, replicas, secrets, receipt });
+  };
+
+  const remove = async (release: ClusterRelease) => {
+    const guard = await world.verb(["guard", "traider", release.manifest.release, release.fingerprint], {});
+    if (guard.code !== 0) return guard;
+    for (const { kind, metadata } of releaseObjects(release, {}, secrets).reverse())
+      await api.remove(kind, metadata.name);
+    return guard;
+  };
+
+  return {
+    name: "the program's own verbs over objects applied by hand",
+    async deploy({ live, kept }) {
+      receipts += 1;
+      const receipt = `hand-${receipts}`;
+      const pinned = [live, ...kept].map((pin) => releaseOf(world, pin));
+      await prepare();
+      const before = await world.observe();
+      for (const release of pinned) {
+        const known = before.known.find((one) => one.fingerprint === release.fingerprint);
+        if (known?.placed) continue;
+        const placed = await place(release, receipt);
+        if (placed.code !== 0) return { ok: false, said: placed.stderr };
+      }
+      const [wanted] = pinned;
+      if (!wanted) return { ok: true, said: "" };
+      const carried = cutoverReceipt(wanted.fingerprint, [before], receipt);
+      if (carried !== before.receipt) {
+        const words = ["cutover", "traider", wanted.manifest.release, wanted.fingerprint];
+        const moved = await world.verb(words, { receipt: carried });
+        if (moved.code !== 0) return { ok: false, said: moved.stderr };
+      }
+      for (const { fingerprint: old, manifest } of before.known) {
+        if (pinned.some((release) => release.fingerprint === old)) continue;
+        const removed = await remove({ fingerprint: old, colour: "blue", manifest });
+        if (removed.code !== 0) return { ok: false, said: removed.stderr };
+      }
+      return { ok: true, said: "" };
+    },
+    end: async () => {},
+  };
+}
+
+export function releaseOf(world: World, { name, tag, colour }: Pin): ClusterRelease {
+  const manifest = world.manifest(name, tag);
+  return { fingerprint: fingerprint(manifest), colour, manifest };
+}

@@ -1,0 +1,18 @@
+/** Whoever brings pins about: the engine with the vendor's plugin, or the program's own verbs by hand. */
+export interface Deployer {
+  /** Said in the test's title. */
+  readonly name: string;
+  /** Live first; releases that are in neither are deleted, if the release that serves lets them be. */
+  deploy(pins: {
+    readonly live: Pin;
+    readonly kept: readonly Pin[];
+  }): Promise<{ readonly ok: boolean; readonly said: string }>;
+  end(): Promise<void>;
+}
+
+export interface Pin {
+  readonly name: string;
+  /** Tag of the example service that its images are of. */
+  readonly tag: string;
+  readonly colour: "blue" | "green";
+}

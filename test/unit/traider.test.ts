@@ -1,0 +1,221 @@
+import { describe, expect, it } from "vitest";
+import type { EnvironmentName } from "../../stacks/config/read.ts";
+import { type TraiderConfig, traiderChecks, traiderSchema } from "../../stacks/traider.config.ts";
+import { type TraiderStack, traiderLocally, traiderManifest } from "../../stacks/traider.ts";
+
+const digest = (character: string) => `sha256:${character.repeat(64)}`;
+const cluster = { context: "prod", namespace: "traider-prod", bakerImage: `node@${digest("0")}` };
+const images = { backend: digest("b"), frontend: digest("f") };
+const worker = { command: ["python", "-m", "traider.worker"] };
+
+function configOf(more: object = {}, secrets: TraiderConfig["secrets"] = both): TraiderConfig {
+  const given = { cluster, services: { worker }, live: "v1", releases: { v1: { images } }, ...more };
+  return { ...traiderSchema.parse(given), secrets };
+}
+const both = { jwtSecret: "jwt", dbPassword: "pw" };
+const stackOf = (environment: EnvironmentName, config: TraiderConfig): TraiderStack => ({
+  environment,
+  fingerprintKey: "k",
+  traider: config,
+});
+
+function problemsOf(environment: EnvironmentName, config: TraiderConfig): string[] {
+  const problems: string[] = [];
+  traiderChecks(config, {
+    environment,
+    problem: (key, found, allowed) => problems.push(`${key}: found ${found}; allowed: ${allowed}`),
+  });
+  return problems;
+}
+
+describe("TRAIDER's environments (TRD-1)", () => {
+  it.each([
+    [
+      "development",
+      {
+        replicas: 1,
+        cpu: "500m",
+        memory: "512Mi",
+        host: "localhost",
+        name: "traider_dev",
+        live: "false",
+        debug: "true",
+      },
+    ],
+    [
+      "staging",
+      {
+        replicas: 2,
+        cpu: "1000m",
+        memory: "1Gi",
+        host: "staging-db.traider.local",
+        name: "traider_staging",
+        live: "false",
+        debug: "false",
+      },
+    ],
+    [
+      "production",
+      {
+        replicas: 3,
+        cpu: "2000m",
+        memory: "2Gi",
+        host: "prod-db.traider.com",
+        name: "traider_prod",
+        live: "true",
+        debug: "false",
+      },
+    ],
+  ] as const)("is in %s what the document says", (environment, documented) => {
+    const config = configOf();
+    expect(problemsOf(environment, config)).toEqual([]);
+    const { services } = traiderManifest(stackOf(environment, config), "v1", { images });
+    expect(services.map(({ name, kind }) => `${name} ${kind}`)).toEqual([
+      "backend serving",
+      "frontend serving",
+      "worker singleton",
+    ]);
+    for (const service of services) {
+      expect(service.resources).toEqual({ cpu: documented.cpu, memory: documented.memory });
+      expect(service.environment).toMatchObject({
+        DATABASE_HOST: documented.host,
+        DATABASE_NAME: documented.name,
+        LIVE_TRADING: documented.live,
+        DEBUG_MODE: documented.debug,
+      });
+    }
+  });
+
+  it("trades live in production and nowhere else, and never debugs there", () => {
+    expect(problemsOf("staging", configOf({ features: { liveTrading: true, debugMode: false } }))).toEqual([
+      "features.liveTrading: found true; allowed: false in staging (TRD-1)",
+    ]);
+    expect(problemsOf("production", configOf({ features: { liveTrading: false, debugMode: true } }))).toEqual(
+      [
+        "features.liveTrading: found false; allowed: true in production (TRD-1)",
+        "features.debugMode: found true; allowed: false in production (TRD-1)",
+      ],
+    );
+  });
+
+  it("names every size and database that is not the environment's own", () => {
+    const config = configOf({
+      replicas: 2,
+      resources: { cpu: "1000m", memory: "1Gi" },
+      database: { host: "staging-db.traider.local", name: "traider_staging" },
+    });
+    expect(problemsOf("production", config)).toEqual([
+      "replicas: found 2; allowed: 3 in production (TRD-1)",
+      "resources.cpu: found 1000m; allowed: 2000m in production (TRD-1)",
+      "resources.memory: found 1Gi; allowed: 2Gi in production (TRD-1)",
+      "database.host: found staging-db.traider.local; allowed: prod-db.traider.com in production (TRD-1)",
+      "database.name: found traider_staging; allowed: traider_prod in production (TRD-1)",
+    ]);
+  });
+});
+
+describe("TRAIDER's config", () => {
+  it("refuses a tag in production, and takes one in staging", () => {
+    const config = configOf({ releases: { v1: {} } });
+    const allowed = "an image by its digest in production: sha256: and 64 hex digits; a tag can be moved";
+    expect(problemsOf("production", config)).toEqual([
+      `releases.v1.images.backend: found traider-backend:v1; allowed: ${allowed}`,
+      `releases.v1.images.frontend: found traider-frontend:v1; allowed: ${allowed}`,
+      `releases.v1.images.worker: found traider-backend:v1; allowed: ${allowed}`,
+    ]);
+    expect(problemsOf("staging", config)).toEqual([]);
+  });
+
+  it("asks for a cluster, its secrets and the worker's command outside development", () => {
+    const config = configOf({ cluster: "local", services: {}, source: { git: "x" } }, {});
+    expect(problemsOf("development", config)).toEqual([]);
+    expect(problemsOf("staging", config)).toEqual([
+      'cluster: found "local"; allowed: a cluster with context, namespace and bakerImage outside development',
+      "jwtSecret: found nothing; allowed: the key that signs sessions",
+      "dbPassword: found nothing; allowed: the database's password",
+    ]);
+    expect(problemsOf("staging", configOf({ services: {} }))).toEqual([
+      "services.worker.command: found nothing; allowed: the words that start the trading worker in the backend's image",
+    ]);
+  });
+
+  it("takes no digest for the baker's image but a whole one, in production", () => {
+    const config = configOf({ cluster: { ...cluster, bakerImage: "node:24" } });
+    expect(problemsOf("production", config)).toEqual([
+      "cluster.bakerImage: found node:24; allowed: an image by its digest in production: sha256: and 64 hex digits; a tag can be moved",
+    ]);
+  });
+});
+
+describe("a release of TRAIDER", () => {
+  const stack = stackOf("production", configOf());
+
+  it("runs images by digest, the worker from the backend's", () => {
+    const { services } = traiderManifest(stack, "v1", { images });
+    expect(services.map(({ image }) => image)).toEqual([
+      `traider-backend@${digest("b")}`,
+      `traider-frontend@${digest("f")}`,
+      `traider-backend@${digest("b")}`,
+    ]);
+    expect(services[2]?.command).toEqual(["python", "-m", "traider.worker"]);
+  });
+
+  it("is asked three ways whether it is well (TRD-3)", () => {
+    const { services } = traiderManifest(stack, "v1", { images });
+    expect(services.map(({ health }) => health)).toEqual(["/api/health", "/api/health", "/api/health"]);
+    expect(services.map(({ checks }) => checks)).toEqual([
+      [
+        { path: "/api/health/detailed", expect: { "database.status": "healthy" } },
+        { path: "/api/auth/csrf" },
+      ],
+      [
+        { path: "/api/health/detailed", expect: { "database.status": "healthy" } },
+        { path: "/api/auth/csrf" },
+      ],
+      [],
+    ]);
+  });
+
+  it("is another release when a secret has another value, and holds none of them (TRD-10)", () => {
+    const rotated = stackOf("production", configOf({}, { jwtSecret: "jwt", dbPassword: "other" }));
+    const before = traiderManifest(stack, "v1", { images });
+    const after = traiderManifest(rotated, "v1", { images });
+    expect(after).not.toEqual(before);
+    expect(JSON.stringify([before, after])).not.toMatch(/"other"|"pw"|"jwt"/);
+  });
+
+  it("migrates only where its entry says so, with the words of the config (TRD-5)", () => {
+    const migration = { repository: "traider-backend", backup: ["backup"] };
+    const config = stackOf("production", configOf({ migration }));
+    const schema = { folder: "m", provides: 2, needs: 1, change: "expand" } as const;
+    expect(traiderManifest(config, "v1", { images }).migration).toBeUndefined();
+    expect(
+      traiderManifest(config, "v1", { images: { ...images, migration: digest("a") }, schema }).migration,
+    ).toMatchObject({
+      image: `traider-backend@${digest("a")}`,
+      backup: ["backup"],
+      apply: ["alembic", "upgrade", "head"],
+      verify: ["python", "-m", "pytest", "tests/migration/"],
+      revert: ["alembic", "downgrade", "-1"],
+    });
+  });
+
+  it("runs on the local machine with the same kinds and settings", () => {
+    const config = configOf({
+      cluster: "local",
+      source: { git: "repo" },
+      services: { worker: { settings: { MODE: "singleton" } } },
+    });
+    const { services } = traiderLocally(stackOf("development", config), "v1", {});
+    expect(services.map(({ name, kind, door }) => [name, kind, door])).toEqual([
+      ["backend", "serving", 8000],
+      ["frontend", "serving", 3000],
+      ["worker", "singleton", undefined],
+    ]);
+    expect(services[2]?.environment).toMatchObject({
+      MODE: "singleton",
+      LIVE_TRADING: "false",
+      DEBUG_MODE: "true",
+    });
+  });
+});
