@@ -1,0 +1,49 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Box, Step } from "../box/box.ts";
+import type { VaultConfiguration, VaultDatabase } from "../box/toolkit/vault-settings.ts";
+
+/** Where a system's backups go. Of a bucket the key may be an output: the vault of the same update. */
+export type BoxVaultTarget =
+  | { readonly kind: "folder"; readonly path: string }
+  | {
+      readonly kind: "s3";
+      readonly bucket: pulumi.Input<string>;
+      readonly region: string;
+      /** An S3 server that is not AWS. */
+      readonly endpoint?: string;
+      readonly accessKeyId: pulumi.Input<string>;
+      readonly secretAccessKey: pulumi.Input<string>;
+    };
+
+export interface BoxVaultArgs {
+  readonly box: Box;
+  readonly target: BoxVaultTarget;
+  /** Encrypts on the box. Whoever loses it has no backups. */
+  readonly password: string;
+  readonly database: VaultDatabase | null;
+  readonly configuration: VaultConfiguration | null;
+  /** Days that the box keeps its journal. @default 30 */
+  readonly logDays?: number;
+}
+
+/**
+ * A system's vault on its box (CHR-5, CHR-11): keys, the month's repository, and the timers. It runs again when a key or
+ * a setting changes, and on a box that was made anew. Deleting it ends the timers and leaves the backups alone.
+ */
+export class BoxVault extends pulumi.ComponentResource {
+  /** Whatever backs up depends on this. */
+  readonly ready: Step;
+
+  constructor(system: string, args: BoxVaultArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("switchyard:vault:BoxVault", `${system}-vault`, {}, opts);
+    const { box, target, password, database, configuration, logDays = 30 } = args;
+    const settings = { system, target, password, database, configuration, logDays, prepared: box.receipt };
+    const input = target.kind === "s3" ? pulumi.output(settings) : settings;
+    this.ready = box.step(
+      `${system}-vault`,
+      { verb: ["vault-prepare", system], input, onDelete: ["vault-forget", system] },
+      { parent: this, dependsOn: [box.ready] },
+    );
+    this.registerOutputs({});
+  }
+}
