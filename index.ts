@@ -9,6 +9,5 @@ log.debug = async () => {};
 /** The program: config → environment → outputs. */
 const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];
 const config = readStackConfig(pulumi.getStack(), rawConfig(pulumi.runtime.allConfig(), secretKeys));
-const systems = await environment(config);
 
-export const chrono = systems.chrono;
+export const { chrono, sanctum, traider, deia } = await environment(config);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, box, pins, port, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
@@ -21,6 +22,9 @@ export const chronoSchema = z.strictObject({
       oracle: service.default({}),
     })
     .default({ api: { port: 8080 }, dashboard: { port: 8081 }, oracle: {} }),
+  /** Workers (CHR-10): dev mode on this machine, previews in staging, routes in production. */
+  edge: edge.optional(),
+  workers: z.strictObject({ content: edgeContent, port: port.default(8082) }).optional(),
   bake: bake.default({}),
 });
 
@@ -29,8 +33,10 @@ export type ChronoConfig = z.infer<typeof chronoSchema> & {
 };
 
 /** Rules of the environment are rules of the config (design: environment rules). */
-export function chronoChecks(config: ChronoConfig, { environment, problem }: SystemContext): void {
+export function chronoChecks(config: ChronoConfig, context: SystemContext): void {
+  const { environment, problem } = context;
   checkPins(config, problem);
+  checkWorkers(config, context);
   if (environment === "development") return;
   if (config.box === "local") {
     problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
@@ -48,4 +54,11 @@ export function chronoChecks(config: ChronoConfig, { environment, problem }: Sys
     const command = `pulumi config set --secret chrono:${name}`;
     problem(name, "nothing", `the connection URL that ${environment} uses`, command);
   }
+}
+
+function checkWorkers({ edge: where, workers }: ChronoConfig, context: SystemContext): void {
+  if (where !== undefined) edgeChecks(where, context);
+  if ((where === undefined) === (workers === undefined)) return;
+  const [missing, given] = where === undefined ? ["edge", "workers"] : ["workers", "edge"];
+  context.problem(missing ?? "", "nothing", `a value, because chrono:${given} is there`);
 }

@@ -1,12 +1,16 @@
 import type * as pulumi from "@pulumi/pulumi";
+import type { z } from "zod";
 import type { Policy } from "../components/box/toolkit/records.ts";
+import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { chronoRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
+import type { Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
 import type { ChronoConfig } from "./chrono.config.ts";
 import { bakePolicy } from "./config/bake.ts";
+import { type edgeContent, edgeContentOf, edgePlace, edgePolicy, edgeSha256 } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
@@ -25,7 +29,8 @@ export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions)
     policy: chronoPolicy(stack),
     secrets: secretValues(config),
   });
-  const legs = [box];
+  const workers = await workersLeg(site);
+  const legs = [box, ...workers];
   const releases = resolveReleases("chrono", config, legs, newReceipt);
   new Rollout("chrono", { legs, releases, newReceipt }, opts);
   return {
@@ -33,6 +38,58 @@ export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions)
     kept: config.kept,
     api: urlOf(config, "api"),
     dashboard: urlOf(config, "dashboard"),
+    ...addressOfWorkers(stack),
+  };
+}
+
+/** The Workers stand before the API, so they change after it and go back before it (CHR-10). */
+async function workersLeg(site: Site): Promise<Leg[]> {
+  const { stack } = site;
+  const { chrono: config, environment } = stack;
+  const place = workersPlace(stack);
+  const { workers } = config;
+  if (place === null || !workers) return [];
+  const policy = { rules: chronoRules, probes: ["/"] };
+  return [
+    await site.edgeLeg({
+      system: "chrono",
+      place,
+      render: (name, entry) => workersManifest(stack, workers.content, name, entry),
+      policy: edgePolicy(config.edge ?? "local", bakePolicy(environment, config.bake, policy)),
+      secrets: {},
+    }),
+  ];
+}
+
+function addressOfWorkers(stack: StackConfig): { workers?: string } {
+  const place = workersPlace(stack);
+  return place === null ? {} : { workers: place.front };
+}
+
+const workersPlace = ({ environment, chrono: { edge, workers } }: StackConfig) =>
+  edge === undefined ? null : edgePlace("chrono", environment, edge, workers?.port ?? 8082);
+
+export function workersManifest(
+  { environment, chrono: config }: Pick<StackConfig, "environment" | "chrono">,
+  content: z.infer<typeof edgeContent>,
+  name: string,
+  entry: ReleaseEntry,
+): EdgeManifest {
+  const version = entry.version ?? name;
+  return {
+    environment,
+    system: "chrono",
+    release: name,
+    version,
+    content: edgeContentOf(content, version, edgeSha256(entry)),
+    main: "worker.js",
+    assets: null,
+    compatibilityDate: "2026-07-01",
+    compatibilityFlags: [],
+    settings: { ENVIRONMENT: environment, API_URL: urlOf(config, "api") },
+    secrets: {},
+    migrationTag: null,
+    health: "/health",
   };
 }
 

@@ -5,11 +5,17 @@ import { BoxLeg, type BoxLegArgs } from "../components/box/leg.ts";
 import type { Location } from "../components/box/location.ts";
 import { observeBox } from "../components/box/observe.ts";
 import { bundleToolkit } from "../components/box/toolkit-bundle.ts";
+import type { EdgeLeg, EdgeLegArgs } from "../components/edge/leg.ts";
 import { type LegAddress, UnreachableError } from "../components/rollout/leg.ts";
 import { driverOf } from "../components/rollout/legs/drivers.ts";
 import type { TargetObservation } from "../components/rollout/observation.ts";
+import type { EdgePlace } from "./config/edge.ts";
 import type { StackConfig } from "./config/read.ts";
 import { exampleRepository } from "./development.ts";
+
+type EdgeArgs = Omit<EdgeLegArgs, keyof EdgePlace | "environment" | "observed" | "newReceipt"> & {
+  readonly place: EdgePlace;
+};
 
 interface PreparedBox {
   readonly box: Box;
@@ -36,6 +42,14 @@ export class Site {
   async boxLeg(location: Location, args: Omit<BoxLegArgs, "box" | "observed">): Promise<BoxLeg> {
     const { box, observe } = await this.box(location);
     return new BoxLeg({ ...args, box, observed: observe(args.system) });
+  }
+
+  /** A leg on the edge; in development on this machine. */
+  async edgeLeg({ place, ...args }: EdgeArgs): Promise<EdgeLeg> {
+    const { environment } = this.stack;
+    const { EdgeLeg } = await import("../components/edge/leg.ts");
+    const observed = await this.observe(place.address);
+    return new EdgeLeg({ ...args, ...place, environment, observed, newReceipt: this.newReceipt });
   }
 
   /** Box of a location; the same one for every system that names it. */

@@ -1,56 +1,87 @@
-import { type Location, runVerb } from "../components/box/location.ts";
-import { observeBox } from "../components/box/observe.ts";
+import { type LegDriver, UnreachableError } from "../components/rollout/leg.ts";
+import { cutOverLegs, type NamedDriver } from "../components/rollout/legs/cutover.ts";
+import { driverOf } from "../components/rollout/legs/drivers.ts";
 import type { TargetObservation } from "../components/rollout/observation.ts";
 import type { Observation, Targets, Unreachable } from "../operations/targets.ts";
-import { box as boxField } from "./config/fields.ts";
+import { legAddresses } from "./addresses.ts";
 
-/** Every system and the target of it that the stack's config names; for the command line, without the engine. */
-export function targetsOf(_stack: string, config: Readonly<Record<string, unknown>>): Targets {
-  const boxes = new Map<string, Location>();
-  const chrono = boxField.safeParse(config["chrono:box"]);
-  if (chrono.success) boxes.set("chrono", chrono.data);
+/** Every system and the targets of it that the stack's config names; for the command line, without the engine. */
+export function targetsOf(stack: string, config: Readonly<Record<string, unknown>>): Targets {
+  const addresses = legAddresses(stack, config);
 
-  const ask = async (system: string, words: readonly string[], input: unknown, seconds: number) => {
-    const location = boxes.get(system);
-    if (!location)
-      throw new Error(
-        `${system} has no target in this stack's config; there are: ${[...boxes.keys()].join(", ")}`,
-      );
-    const { code, stderr } = await runVerb(location, words, JSON.stringify(input), seconds);
-    if (code !== 0) throw new Error(stderr.trim() || `${words.join(" ")} exited ${code}`);
+  const driversOf = (system: string): Promise<NamedDriver[]> => {
+    const legs = addresses.get(system);
+    if (legs)
+      return Promise.all(legs.map(async ({ name, address }) => ({ name, driver: await driverOf(address) })));
+    const known = [...addresses.keys()].join(", ");
+    throw new Error(`${system} has no target in this stack's config; there are: ${known}`);
+  };
+  const onEach = async (system: string, work: (driver: LegDriver) => Promise<void>) => {
+    for (const { driver } of await driversOf(system)) await work(driver);
   };
 
   return {
     async observe() {
-      const entries = [...boxes].map(
-        async ([system, location]) => [system, await observeSystem(system, location)] as const,
+      const entries = [...addresses.keys()].map(
+        async (system) => [system, await observeSystem(await driversOf(system))] as const,
       );
-      return Object.fromEntries((await Promise.all(entries)).filter(([, found]) => found !== null)) as Record<
-        string,
-        Observation | Unreachable
-      >;
+      return Object.fromEntries(await Promise.all(entries));
     },
-    flip: async (system, fingerprint, by) => ask(system, ["flip", system, "-", fingerprint], by, 300),
-    arm: async (system, minutes) => ask(system, ["arm", system], { minutes }, 20),
-    resolve: async (system) => ask(system, ["recover", system], {}, 120),
+    async flip(system, fingerprint, flip) {
+      await cutOverLegs(await driversOf(system), { to: fingerprint, receipt: `flip-${Date.now()}`, flip });
+    },
+    arm: (system, minutes) => onEach(system, (driver) => driver.arm(minutes)),
+    resolve: (system) => onEach(system, (driver) => driver.recover()),
   };
 }
 
-async function observeSystem(system: string, location: Location): Promise<Observation | Unreachable | null> {
+async function observeSystem(legs: readonly NamedDriver[]): Promise<Observation | Unreachable> {
   try {
-    const found = (await observeBox(location)).systems[system];
-    return found ? observationOf(found) : null;
+    const found = await Promise.all(
+      legs.map(async ({ name, driver }) => ({ name, observed: await driver.observe() })),
+    );
+    return combine(found);
   } catch (error) {
-    return { unreachable: (error as Error).message };
+    if (!(error instanceof UnreachableError)) throw error;
+    return { unreachable: error.message };
   }
 }
 
-function observationOf({ known, doors, ...state }: TargetObservation): Observation {
-  const nameOf = (fingerprint: string | null) =>
-    known.find((release) => release.fingerprint === fingerprint)?.release ?? fingerprint;
+/**
+ * The legs of a system as one: confirmed is what all of them confirm, placed what all of them hold; what is open on one
+ * is open. Legs that confirm different releases are an unfinished cutover from the last one's to the first one's.
+ */
+export function combine(
+  legs: readonly { readonly name: string; readonly observed: TargetObservation }[],
+): Observation {
+  const all = legs.map(({ observed }) => observed);
+  const [first] = all;
+  if (!first) throw new Error("a system has at least one leg");
+  const agreed = all.every(({ confirmed }) => confirmed === first.confirmed);
+  const { known: _, doors: __, ...state } = first;
+  const failures = all.flatMap(({ lastFailure }) => lastFailure ?? []);
   return {
     ...state,
-    placed: known.filter(({ placed }) => placed),
-    serving: doors.map(({ door, fingerprint }) => ({ door, release: nameOf(fingerprint) })),
+    confirmed: agreed ? first.confirmed : null,
+    pending: all.find(({ pending }) => pending)?.pending ?? (agreed ? null : halfWay(all)),
+    running: all.some(({ running }) => running),
+    intact: all.every(({ intact }) => intact),
+    stuck: all.find(({ stuck }) => stuck)?.stuck ?? null,
+    flipped: all.find(({ flipped }) => flipped)?.flipped ?? null,
+    lastFailure: failures.sort((a, b) => a.at.localeCompare(b.at)).at(-1) ?? null,
+    placed: first.known.filter(({ fingerprint }) =>
+      all.every(({ known }) => known.some((one) => one.fingerprint === fingerprint && one.placed)),
+    ),
+    serving: legs.flatMap(({ name, observed: { doors, known } }) =>
+      doors.map(({ door, fingerprint }) => ({
+        door: legs.length > 1 ? `${name} ${door}` : door,
+        release: known.find((release) => release.fingerprint === fingerprint)?.release ?? fingerprint,
+      })),
+    ),
   };
+}
+
+function halfWay(all: readonly TargetObservation[]): Observation["pending"] {
+  const [first, last] = [all[0], all.at(-1)];
+  return { from: last?.confirmed ?? null, to: first?.confirmed ?? "nothing", receipt: "", startedAt: "" };
 }

@@ -1,5 +1,8 @@
 import type { z } from "zod";
 import { type ChronoConfig, chronoChecks, chronoSchema, chronoSecrets } from "../chrono.config.ts";
+import { type DeiaConfig, deiaChecks, deiaSchema, deiaSecrets } from "../deia.config.ts";
+import { type SanctumConfig, sanctumChecks, sanctumSchema, sanctumSecrets } from "../sanctum.config.ts";
+import { type TraiderConfig, traiderChecks, traiderSchema, traiderSecrets } from "../traider.config.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 
 /** A stack's config as the engine or the stack's file gives it. */
@@ -16,12 +19,19 @@ export type EnvironmentName = "development" | "staging" | "production";
 /** The systems, each with its own schema, secrets and rules. */
 const systems = {
   chrono: { schema: chronoSchema, secrets: chronoSecrets, checks: chronoChecks },
+  sanctum: { schema: sanctumSchema, secrets: sanctumSecrets, checks: sanctumChecks },
+  traider: { schema: traiderSchema, secrets: traiderSecrets, checks: traiderChecks },
+  deia: { schema: deiaSchema, secrets: deiaSecrets, checks: deiaChecks },
 } as const;
 
 export type SystemName = keyof typeof systems;
 
+export const systemNames = Object.keys(systems) as SystemName[];
+
 export interface StackConfig extends SystemConfigs {
   readonly environment: EnvironmentName;
+  /** Systems that the stack's config names; one that it stops naming is not destroyed by that (docs/decisions/0008). */
+  readonly systems: readonly SystemName[];
   /** Key of the secrets' revisions; present whenever a system has secrets. */
   readonly fingerprintKey: string | undefined;
 }
@@ -29,6 +39,9 @@ export interface StackConfig extends SystemConfigs {
 /** The config of each system as its schema gives it, with the values of its secrets. */
 export interface SystemConfigs {
   readonly chrono: ChronoConfig;
+  readonly sanctum: SanctumConfig;
+  readonly traider: TraiderConfig;
+  readonly deia: DeiaConfig;
 }
 
 /** What a rule over a whole system's config is given. */
@@ -37,7 +50,7 @@ export interface SystemContext {
   readonly problem: (key: string, found: string, allowed: string, command?: string) => void;
 }
 
-const environments = ["development", "staging", "production"] as const;
+export const environments = ["development", "staging", "production"] as const;
 const providerNamespaces = new Set(["pulumi", "aws", "kubernetes", "cloudflare", "command"]);
 const programKeys = ["fingerprintKey"];
 
@@ -53,7 +66,8 @@ export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
   refuseUnknownNamespaces(raw, problems);
   const { fingerprintKey } = readSecrets("switchyard", programKeys, raw, problems);
   const read: Partial<Record<SystemName, object>> = {};
-  for (const system of Object.keys(systems) as SystemName[]) {
+  for (const system of systemNames) {
+    if (!isNamed(system, raw)) continue;
     const config = readSystem(system, raw, problems);
     if (!config) continue;
     const { checks } = systems[system] as { checks: (config: object, context: SystemContext) => void };
@@ -62,8 +76,16 @@ export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
     if (Object.keys(config.secrets).length > 0 && fingerprintKey === undefined) problems.push(withoutKey);
   }
   if (problems.length > 0) throw new ConfigError(stack, [...new Set(problems)]);
-  return { environment, fingerprintKey, ...(read as SystemConfigs) };
+  return {
+    environment,
+    fingerprintKey,
+    systems: Object.keys(read) as SystemName[],
+    ...(read as SystemConfigs),
+  };
 }
+
+const isNamed = (system: SystemName, raw: RawConfig) =>
+  [...raw.keys()].some((key) => key.startsWith(`${system}:`));
 
 const withoutKey: ConfigProblem = {
   key: "switchyard:fingerprintKey",

@@ -35,10 +35,21 @@ export class Checkout {
   readonly environment: NodeJS.ProcessEnv;
   private readonly enter: readonly string[];
 
+  /**
+   * `systems`: whose config the development stack keeps; the others are not deployed in it. `without`: keys of theirs
+   * that it does not keep, by default those of Chrono's second leg.
+   */
   constructor({
     enter = [],
     environment = {},
-  }: { enter?: readonly string[]; environment?: NodeJS.ProcessEnv } = {}) {
+    systems = ["chrono"],
+    without = ["chrono:edge", "chrono:workers"],
+  }: {
+    enter?: readonly string[];
+    environment?: NodeJS.ProcessEnv;
+    systems?: readonly string[];
+    without?: readonly string[];
+  } = {}) {
     this.directory = mkdtempSync(join(tmpdir(), "switchyard-checkout-"));
     this.enter = enter;
     const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], {
@@ -59,6 +70,7 @@ export class Checkout {
       SWITCHYARD_BOX_ROOT: ___,
       ...inherited
     } = process.env;
+    this.keepConfig(systems, without);
     this.environment = { ...inherited, CI: "true", PULUMI_CONFIG_PASSPHRASE: "trial", ...environment };
   }
 
@@ -120,6 +132,15 @@ export class Checkout {
     const document = parseDocument(readFileSync(path, "utf8"));
     edit(document);
     writeFileSync(path, document.toString());
+  }
+
+  private keepConfig(systems: readonly string[], without: readonly string[]): void {
+    this.editConfig((document) => {
+      for (const key of Object.keys((document.toJS() as { config: object }).config)) {
+        const kept = systems.includes(key.split(":")[0] ?? "") && !without.includes(key);
+        if (!kept) document.deleteIn(["config", key]);
+      }
+    });
   }
 
   readConfig(stack = "development"): Record<string, unknown> {

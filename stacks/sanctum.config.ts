@@ -1,0 +1,139 @@
+import { z } from "zod";
+import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
+import { bake, pins, type ReleaseEntry, settings, source } from "./config/fields.ts";
+import { checkPins } from "./config/pins.ts";
+import type { EnvironmentName, SystemContext } from "./config/read.ts";
+
+/** Sanctum's document names no secret of the deployment. */
+export const sanctumSecrets = [] as const;
+
+export const sanctumServices = ["auth", "directory", "messaging"] as const;
+export type SanctumService = (typeof sanctumServices)[number];
+
+const path = z.string().startsWith("/");
+
+/** How hard the gates try (SAN-2 has the first and the third as inputs of the nightly run). */
+const gates = z.strictObject({
+  /** Requests a second of the load gates, over all services; the soak runs at half of it. */
+  targetRps: z.number().int().min(2).max(10_000).optional(),
+  loadSeconds: z.number().positive().max(3600).optional(),
+  soakMinutes: z.number().positive().max(600).optional(),
+  /**
+   * run: the gates run here. staging: what passed them there is taken (production's way); then the release's images
+   * have to be the same ones.
+   */
+  evidence: z.enum(["run", "staging"]).optional(),
+  /** What is asked of each service. */
+  paths: z.strictObject({ auth: path, directory: path, messaging: path }).partial().optional(),
+  /** Where a placed release answers before it serves, with {service} and {colour}; absent: its colour's own host. */
+  origin: z
+    .string()
+    .regex(/^https?:\/\/[^/]+$/, "an origin such as https://{service}-{colour}.staging.example.com")
+    .optional(),
+});
+
+export const sanctumSchema = z.strictObject({
+  ...pins,
+  cluster,
+  /** Where the local machine builds it from; a cluster runs images. */
+  source: source.optional(),
+  build: z.array(z.string().min(1)).optional(),
+  settings: settings.default({}),
+  replicas: z.number().int().min(1).max(100).optional(),
+  resources: resources.optional(),
+  services: z
+    .strictObject({
+      auth: containerService.default({}),
+      directory: containerService.default({}),
+      messaging: containerService.default({}),
+    })
+    .default({ auth: {}, directory: {}, messaging: {} }),
+  health: path.default("/health"),
+  gates: gates.default({}),
+  bake: bake.default({}),
+});
+
+export type SanctumConfig = z.infer<typeof sanctumSchema> & {
+  readonly secrets: Readonly<Record<string, string>>;
+};
+
+export interface SanctumGates {
+  readonly targetRps: number;
+  readonly loadSeconds: number;
+  readonly soakSeconds: number;
+  readonly evidence: "run" | "staging";
+}
+
+/**
+ * What the config says, and where it says nothing: the document's numbers in staging; staging's evidence in production,
+ * where the gates are short when they are run all the same (a hotfix); small numbers on the developer's machine.
+ */
+export function sanctumGates({ gates }: SanctumConfig, environment: EnvironmentName): SanctumGates {
+  const { targetRps, loadSeconds, soakMinutes, evidence } = {
+    development: { targetRps: 40, loadSeconds: 2, soakMinutes: 0.1, evidence: "run" as const },
+    staging: { targetRps: 1000, loadSeconds: 120, soakMinutes: 15, evidence: "run" as const },
+    production: { targetRps: 100, loadSeconds: 30, soakMinutes: 2, evidence: "staging" as const },
+  }[environment];
+  return {
+    targetRps: gates.targetRps ?? targetRps,
+    loadSeconds: gates.loadSeconds ?? loadSeconds,
+    soakSeconds: (gates.soakMinutes ?? soakMinutes) * 60,
+    evidence: gates.evidence ?? evidence,
+  };
+}
+
+export function sanctumImage(
+  config: SanctumConfig,
+  service: SanctumService,
+  name: string,
+  entry: ReleaseEntry,
+): string {
+  const repository = config.services[service].repository ?? `sanctum-${service}`;
+  return imageOf(repository, entry.images?.[service], entry.version ?? name);
+}
+
+export function sanctumChecks(config: SanctumConfig, context: SystemContext): void {
+  const { environment, problem } = context;
+  checkPins(config, problem);
+  checkCluster(config.cluster, context);
+  if (config.cluster === "local") {
+    if (!config.source) {
+      problem("source", "nothing", "where the local machine gets a version from: git or artifact");
+    }
+  } else {
+    checkImages(config, environment, problem);
+    if (sanctumGates(config, environment).evidence === "run") checkOrigins(config, problem);
+  }
+  if (config.gates.evidence === "staging" && environment !== "production") {
+    problem("gates.evidence", "staging", "run: only production takes staging's word");
+  }
+}
+
+/** Evidence is of images: outside development a release names them by digest, in staging too. */
+function checkImages(
+  config: SanctumConfig,
+  environment: EnvironmentName,
+  problem: SystemContext["problem"],
+): void {
+  const strict = environment === "development" ? environment : "production";
+  const names = config.live === undefined ? [] : [config.live, ...config.kept];
+  for (const name of names) {
+    for (const service of sanctumServices) {
+      const image = sanctumImage(config, service, name, config.releases[name] ?? {});
+      checkImage(`releases.${name}.images.${service}`, image, strict, problem);
+    }
+  }
+}
+
+function checkOrigins(
+  { gates: { origin }, services }: SanctumConfig,
+  problem: SystemContext["problem"],
+): void {
+  if (origin !== undefined) return;
+  for (const service of sanctumServices) {
+    if (services[service].hosts) continue;
+    const allowed = "hosts of the live release and of each colour: the gates ask a release before it serves";
+    const command = `pulumi config set --path 'sanctum:services.${service}.hosts.blue' <host>`;
+    problem(`services.${service}.hosts`, "nothing", `${allowed}; or gates.origin`, command);
+  }
+}
