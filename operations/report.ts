@@ -20,19 +20,24 @@ export interface Fall {
 
 const WIDTH = 160;
 
-/** Five lines: what broke which rule, measured against allowed, last journal lines, the evidence, what serves. */
+/**
+ * Five lines: what broke which rule, measured against allowed, last journal lines, the evidence, what serves. Where a
+ * checklist failed, its table comes after them, whole (DEI-1).
+ */
 export function failureReport(fall: Fall): string[] {
   const { system, release, failure } = fall;
   const bad = fall.markedBad ? `; ${release} is marked bad, refused until --allow-bad` : "";
   const head = failure
     ? `${system}: ${release} broke the rule "${failure.rule}" in ${failure.step}; ${fall.outcome}`
     : `${system}: ${release} failed in ${fall.errorStep ?? "the update"}; ${fall.outcome}`;
+  const [said, table] = withoutTable(ownWords(fall.error));
   return [
     head,
-    `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(ownWords(fall.error))}`,
+    `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(said)}`,
     `  journal   ${failure && failure.journal.length > 0 ? cutLeft(failure.journal.slice(-3).join(" ⏎ ")) : "no lines"}`,
     `  evidence  ${failure ? failure.evidence : fall.files}`,
     `  serves    ${fall.serves}${bad}`,
+    ...(failure ? [] : table),
   ];
 }
 
@@ -44,13 +49,21 @@ export function badReason({
 }: Pick<Fall, "failure" | "error" | "errorStep">): string {
   return failure
     ? cut(`${failure.step}: ${failure.rule}, measured ${failure.measured}, allowed ${failure.allowed}`)
-    : cut(`${errorStep ?? "update"}: ${ownWords(error)}`);
+    : cut(`${errorStep ?? "update"}: ${withoutTable(ownWords(error))[0]}`);
 }
 
 /** What the step itself said, without the command line that the engine puts before it. */
 function ownWords(error: string): string {
   const command = /^(?:Process exited with|exit) status \d+: running "(?:[^"\\]|\\.)*":?\s*/;
   return error.replace(command, "") || error;
+}
+
+/** A checklist's table: its head and the numbered lines that follow. */
+const checklistTable = /^ +item +found +allowed *$(?:\n\d+ {2}.*$)+/m;
+
+function withoutTable(text: string): [string, string[]] {
+  const [table = ""] = checklistTable.exec(text) ?? [];
+  return [text.replace(table, "").trim(), table === "" ? [] : table.split("\n")];
 }
 
 function oneLine(text: string): string {

@@ -19,10 +19,16 @@ const flag = z
     "a file's path outside /tmp, /var/tmp, /home and /root",
   );
 
+/** A time as a person writes it in YAML; the engine hands it on as Go prints one: 2026-11-21 09:30:00 +0000 UTC. */
+const time = z
+  .string()
+  .transform((text) => text.replace(/^([\d-]+) ([\d:.]+) ([+-]\d\d)(\d\d) \S+$/, "$1T$2$3:$4"))
+  .pipe(z.iso.datetime({ offset: true, error: "an ISO time with its zone: 2026-11-21T09:30:00Z" }));
+
 /** Who answered an item that no machine can look at, when, and where it can be read again (DEI-1). */
 const answer = z.strictObject({
   by: z.string().min(1),
-  at: z.iso.datetime({ offset: true, error: "an ISO time with its zone: 2026-11-21T09:30:00Z" }),
+  at: time,
   reference: z.string().min(1),
 });
 

@@ -2,11 +2,12 @@ import { chrono } from "./chrono.ts";
 import type { StackConfig, SystemName } from "./config/read.ts";
 import { deia } from "./deia.ts";
 import { exampleWorkers } from "./development.ts";
+import { pod } from "./pod.ts";
 import { sanctum } from "./sanctum.ts";
 import { Site } from "./site.ts";
 import { traider } from "./traider.ts";
 
-const runbooks = { chrono, sanctum, traider, deia } as const;
+const runbooks = { chrono, sanctum, pod, traider, deia } as const;
 
 /** An environment is a stack: every system on its targets. What each one answers is an output of the stack. */
 export async function environment(stack: StackConfig): Promise<Partial<Record<SystemName, object>>> {

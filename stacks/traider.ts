@@ -133,7 +133,7 @@ function containerOf(
 
 const ports: Readonly<Record<TraiderService, number>> = { backend: 8000, frontend: 3000, worker: 8001 };
 
-function traiderDoors({ services }: TraiderConfig): Door[] {
+export function traiderDoors({ services }: TraiderConfig): Door[] {
   return (["backend", "frontend"] as const).map((service) => {
     const { hosts } = services[service];
     if (!hosts) return { service, port: 80 };

@@ -31,6 +31,8 @@ export const annotation = {
   migrated: `${domain}/migrated`,
   /** On a workload's pods: when they were last replaced to end kept connections. */
   replaced: `${domain}/replaced`,
+  /** On a Service: when it was last pointed at a release. */
+  switched: `${domain}/switched`,
   /** On the baker's Lease: somebody wants its cutover ended, as JSON { id, by, reason }. */
   stop: `${domain}/stop`,
 } as const;

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { type ChronoConfig, chronoChecks, chronoSchema, chronoSecrets } from "../chrono.config.ts";
 import { type DeiaConfig, deiaChecks, deiaSchema, deiaSecrets } from "../deia.config.ts";
+import { type PodConfig, podChecks, podSchema, podSecrets } from "../pod.config.ts";
 import { type SanctumConfig, sanctumChecks, sanctumSchema, sanctumSecrets } from "../sanctum.config.ts";
 import { type TraiderConfig, traiderChecks, traiderSchema, traiderSecrets } from "../traider.config.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
@@ -20,6 +21,7 @@ export type EnvironmentName = "development" | "staging" | "production";
 const systems = {
   chrono: { schema: chronoSchema, secrets: chronoSecrets, checks: chronoChecks },
   sanctum: { schema: sanctumSchema, secrets: sanctumSecrets, checks: sanctumChecks },
+  pod: { schema: podSchema, secrets: podSecrets, checks: podChecks },
   traider: { schema: traiderSchema, secrets: traiderSecrets, checks: traiderChecks },
   deia: { schema: deiaSchema, secrets: deiaSecrets, checks: deiaChecks },
 } as const;
@@ -40,6 +42,7 @@ export interface StackConfig extends SystemConfigs {
 export interface SystemConfigs {
   readonly chrono: ChronoConfig;
   readonly sanctum: SanctumConfig;
+  readonly pod: PodConfig;
   readonly traider: TraiderConfig;
   readonly deia: DeiaConfig;
 }

@@ -70,7 +70,7 @@ describe("the load gate", () => {
     stalledUntil = performance.now() + 1000;
     await until(() => performance.now() > stalledUntil, 5, "the stall did not end");
     // Open model: the requests of that second were sent, although none of them was answered.
-    expect(received.length - before).toBeGreaterThan(80);
+    expect(received.length - before).toBeGreaterThan(30);
     const report = await begun;
     const { summary } = report.evidence as { summary: { sent: number; latency: Record<string, number> } };
     expect(summary.sent).toBe(400);

@@ -3,7 +3,13 @@ import { readScrape } from "../../components/gates/metrics.ts";
 import { countersOf, Observation, type ObservationOptions } from "../../components/gates/observation.ts";
 import { minimumBakeSeconds, type Rule, type RuleTable } from "../../components/gates/rules.ts";
 import type { Probe, Sample } from "../../components/gates/seen.ts";
-import { chronoRules, deiaRules, podRules, traiderRules } from "../../components/gates/tables.ts";
+import {
+  chronoRules,
+  deiaRules,
+  podRules,
+  sanctumRules,
+  traiderRules,
+} from "../../components/gates/tables.ts";
 import {
   counter,
   probe,
@@ -54,6 +60,7 @@ class Bake {
 
 const tables: [string, RuleTable][] = [
   ["chrono", chronoRules],
+  ["sanctum", sanctumRules],
   ["traider", traiderRules],
   ["pod", podRules],
   ["deia", deiaRules],

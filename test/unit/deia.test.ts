@@ -83,6 +83,15 @@ it("asks in production for what the document asks for; answers make no other rel
   expect(deiaManifest(after!, "v1", {})).toEqual(deiaManifest(before!, "v1", {}));
 });
 
+it.each([
+  ["2026-11-21T09:30:00Z", "2026-11-21T09:30:00Z"],
+  ["2026-11-21 14:33:55.762 +0000 UTC", "2026-11-21T14:33:55.762+00:00"],
+  ["2026-11-21 14:33:55 -0600 CST", "2026-11-21T14:33:55-06:00"],
+])("takes the time of an answer as a person or the engine writes it: %s", (given, expected) => {
+  const answers = { v1: { approval: { by: "Ada", at: given, reference: "x" } } };
+  expect(deiaSchema.parse({ ...local, answers }).answers.v1?.approval?.at).toBe(expected);
+});
+
 it("has no problem with a whole config, and many with a developer's in production", () => {
   expect(problems("production", remote)).toEqual([]);
   expect(problems("development", local, {})).toEqual([]);

@@ -140,7 +140,7 @@ describe.concurrent("the example service", () => {
   it("says clearly what is wrong with its environment, and when its port is taken", async () => {
     expect(await failed("v1", { PORT: "eighty" })).toContain('PORT: found "eighty", expected a whole number');
     expect(await failed("v1", { MODE: "both" })).toContain(
-      'MODE: found "both", expected serving or singleton',
+      'MODE: found "both", expected serving, singleton or controller',
     );
     const { port } = await start("v1");
     const log = join(folder, "taken.log");
@@ -196,6 +196,33 @@ describe.concurrent("a singleton", () => {
     expect((await scraped(get)).counters.ftso_submissions_failed_total).toBe(0);
     await until(async () => (await scraped(get)).counters.ftso_submissions_failed_total! > 0, 15);
     expect((await scraped(get)).counters.ftso_submissions_total).toBeGreaterThan(40);
+  });
+});
+
+describe.concurrent("a controller", () => {
+  const launch = { method: "POST", body: '{"bot_id":"TEST-BOT-SMOKE"}' };
+
+  it("launches bots, tells its health in JSON, and is active like a singleton", async () => {
+    const log = join(folder, "controller.log");
+    const { get } = await start("v1", { MODE: "controller", ACTIVATION_LOG: log });
+    const slow = get("/api/slow?ms=500");
+    await until(async () => (await get("/health")).body.includes('"active_connections":2'));
+    expect((await get("/health")).json()).toMatchObject({ status: "healthy", version: "v1" });
+    expect((await slow).status).toBe(200);
+    expect(await get("/api/bot/launch", launch)).toMatchObject({ status: 200 });
+    expect((await get("/api/bot/launch")).status).toBe(405);
+    expect((await get("/api/bot/launch", { method: "POST", body: "{}" })).status).toBe(400);
+    expect(activations(log)).toMatchObject([{ release: "v1", to: null }]);
+    const other = await start("v1");
+    expect((await other.get("/api/bot/launch", launch)).status).toBe(404);
+  });
+
+  it("no-launch: cannot launch; noisy: says that something is wrong", async () => {
+    const mute = await start("no-launch", { MODE: "controller" });
+    expect((await mute.get("/api/bot/launch", launch)).status).toBe(500);
+    const noisy = await start("noisy", { MODE: "controller" });
+    await until(() => noisy.printed().includes("Error: fault noisy"));
+    expect((await noisy.get("/api/bot/launch", launch)).status).toBe(200);
   });
 });
 
@@ -288,7 +315,7 @@ interface Started {
   readonly port: number;
   readonly ended: Promise<number | null>;
   printed(): string;
-  get(path: string, options?: { agent: Agent }): Promise<Answer>;
+  get(path: string, options?: Asking): Promise<Answer>;
 }
 
 const built = new Map<string, string>();
@@ -346,7 +373,13 @@ function launch(tag: string, env: Record<string, string>) {
   return { child, ended, printed: () => output };
 }
 
-function get(port: number, path: string, options: { agent?: Agent } = {}): Promise<Answer> {
+interface Asking {
+  readonly agent?: Agent;
+  readonly method?: string;
+  readonly body?: string;
+}
+
+function get(port: number, path: string, { body: sent, ...options }: Asking = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const asked = request({ port, path, host: "127.0.0.1", timeout: 30_000, ...options }, (response) => {
       let body = "";
@@ -359,7 +392,7 @@ function get(port: number, path: string, options: { agent?: Agent } = {}): Promi
         resolve({ status: statusCode, headers, body, json: () => JSON.parse(body) });
       });
     });
-    asked.once("error", reject).end();
+    asked.once("error", reject).end(sent);
   });
 }
 

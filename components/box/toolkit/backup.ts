@@ -147,14 +147,16 @@ const tablesQuery = `
 
 async function checkContents(file: string, tables: Readonly<Record<string, number>>): Promise<void> {
   const listing = await postgresProgram(["pg_restore", "--list", file], { seconds: 600 });
-  const listed = new Set(
-    [...listing.matchAll(/^\d+; \d+ \d+ TABLE DATA (\S+) (.+) \S+$/gm)].map(
-      ([, schema, name]) => `${schema}.${name}`,
-    ),
-  );
-  const missing = Object.keys(tables).filter((table) => !listed.has(table));
+  const listed = [...listing.matchAll(/^\d+; \d+ \d+ TABLE DATA (.+)$/gm)].map(([, line = ""]) => line);
+  const missing = Object.keys(tables).filter((table) => !listed.some((line) => isOfTable(line, table)));
   if (missing.length > 0)
     throw new Error(`${file} lacks the rows of ${missing.join(", ")}: it is no whole backup`);
+}
+
+/** A line says schema, table and owner with a space between them, and any of the three may have spaces of its own. */
+function isOfTable(line: string, table: string): boolean {
+  const dots = [...table.matchAll(/\./g)].map(({ index }) => index);
+  return dots.some((dot) => line.startsWith(`${table.slice(0, dot)} ${table.slice(dot + 1)} `));
 }
 
 async function postgresProgram(

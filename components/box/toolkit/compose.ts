@@ -50,6 +50,8 @@ export async function prepareCompose(host: Host, release: ReleaseRecord): Promis
   const secrets = await readSecrets(host, release);
   const names = (service: ComposedService) => Object.keys(environmentOf(host, release, service, secrets));
   await writeDurably(composePath(host, release), composeFile(release, release.ports, names), 0o644);
+  // Its unit's user reads it, whatever the toolkit's umask is; it names values and holds none.
+  await chmod(composePath(host, release), 0o644);
   const pulled = await run([...words(engine, host, release), "pull"], { seconds: pullSeconds });
   if (pulled.code === 0) return;
   throw new Error(`the images of ${release.manifest.release} cannot be had: ${lastLines(pulled.stderr)}`);

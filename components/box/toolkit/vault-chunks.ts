@@ -2,8 +2,9 @@ import { Transform, type TransformCallback } from "node:stream";
 
 /**
  * Takes the body out of the chunks that S3 clients send over plain HTTP ("aws-chunked"):
- * `<length in hex>;chunk-signature=<64 hex digits>\r\n<bytes>\r\n`, ended by a chunk of length 0. The signatures are
- * of a key that only this machine knows and are not looked at: what was sent is checked by its Content-MD5.
+ * `<length in hex>;chunk-signature=<64 hex digits>\r\n<bytes>\r\n`, ended by a chunk of length 0; newer clients leave
+ * the signature out and let checksums follow. Neither is looked at: the sender is on this machine, and what is sent on
+ * has its Content-MD5.
  */
 export class ChunkReader extends Transform {
   private left: Buffer = Buffer.alloc(0);
@@ -41,8 +42,8 @@ export class ChunkReader extends Transform {
     if (end === -1 && this.left.length > 200) throw new Error("the upload is not made of chunks");
     if (end === -1) return false;
     const header = this.left.subarray(0, end).toString("latin1");
-    const [, digits] = /^([0-9a-f]{1,8});chunk-signature=[0-9a-f]{64}$/i.exec(header) ?? [];
-    if (digits === undefined) throw new Error("the upload has a chunk without a length and a signature");
+    const [, digits] = /^([0-9a-f]{1,8})(?:;.*)?$/i.exec(header) ?? [];
+    if (digits === undefined) throw new Error("the upload has a chunk without a length");
     this.missing = Number.parseInt(digits, 16);
     this.ended = this.missing === 0;
     this.left = this.left.subarray(end + 2);

@@ -7,7 +7,7 @@ import { connectPostgres, libpqEnvironment, readPostgresUrl } from "./database.t
 import { readJson, writeDurably } from "./durable.ts";
 import { backupId, type Reason, storeDump, storeNote, type VaultNote } from "./vault-backups.ts";
 import { currentRepository } from "./vault-repository.ts";
-import { type Restic, withRestic } from "./vault-restic.ts";
+import { type Restic, unlock, withRestic } from "./vault-restic.ts";
 import type { KnownSettings, VaultDatabase, VaultFolder } from "./vault-settings.ts";
 import { start } from "./vault-stream.ts";
 
@@ -80,6 +80,7 @@ async function keep(
   const id = await freshId(folder, now);
   const repository = await currentRepository(folder, settings, now);
   return withRestic(folder, settings, repository, async (restic) => {
+    await unlock(restic);
     const dumped = await work(restic, id);
     const rows = Object.values(dumped.tables).reduce((sum, one) => sum + one, 0);
     const note: VaultNote = { id, repository, rows, ...dumped };

@@ -1,7 +1,8 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { pipeline } from "node:stream";
+import { pipeline, Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { askBucket, type BucketTarget } from "./vault-bucket.ts";
 import { ChunkReader } from "./vault-chunks.ts";
 
@@ -89,7 +90,7 @@ async function add(
   const headers = { ...pick(request), "content-length": length, "if-none-match": "*" };
   const chunked = String(request.headers["x-amz-content-sha256"]).startsWith("STREAMING-");
   const body = chunked ? pipeline(request, new ChunkReader(), () => {}) : request;
-  const answered = await askBucket(target, { method: "PUT", key, headers, body });
+  const answered = await upload(target, key, headers, body);
   const isThere = answered.statusCode === 412 && (await hasSize(target, key, length));
   if (isThere) {
     answered.resume();
@@ -97,6 +98,20 @@ async function add(
     return;
   }
   passBack(answered, response);
+}
+
+/** A locked bucket takes nothing without a checksum: where restic gave none, one is made, of a pack of 16 MiB or so. */
+async function upload(
+  target: BucketTarget,
+  key: string,
+  headers: Readonly<Record<string, string>>,
+  body: Readable,
+): Promise<IncomingMessage> {
+  if (headers["content-md5"] !== undefined) return askBucket(target, { method: "PUT", key, headers, body });
+  const bytes = await buffer(body);
+  const md5 = createHash("md5").update(bytes).digest("base64");
+  const all = { ...headers, "content-md5": md5 };
+  return askBucket(target, { method: "PUT", key, headers: all, body: Readable.from([bytes]) });
 }
 
 /** Cut short where the bucket's answer is: restic must not take a part for the whole. */

@@ -1,4 +1,4 @@
-import { access, mkdir, readdir } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { readJson, writeDurably } from "./durable.ts";
 import { listFolders, objectExists } from "./vault-bucket.ts";
@@ -61,9 +61,6 @@ async function make(
   name: string,
   known: Readonly<Record<string, string>>,
 ): Promise<string> {
-  if (settings.target.kind === "folder") {
-    await mkdir(repositoryPath(settings, name), { recursive: true, mode: 0o700 });
-  }
   await withRestic(folder, settings, name, (restic) => ask(restic, ["init", "--repository-version", "2"]));
   await remember(folder, { ...known, [name]: await readId(folder, settings, name) });
   return name;

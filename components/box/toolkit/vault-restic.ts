@@ -69,6 +69,14 @@ function failureOf({ repository }: Restic, command: string): (said: string) => E
   };
 }
 
+/**
+ * Takes away the locks of those who are no more: dead on this machine, or silent for half an hour. A person's restic
+ * that was killed while it had the repository for itself would stop every backup from then on.
+ */
+export async function unlock(restic: Restic): Promise<void> {
+  await ask(restic, ["unlock", "--quiet"]);
+}
+
 /** All of the repository, oldest first. Reads without a lock: whoever reads is in nobody's way. */
 export async function listSnapshots(restic: Restic): Promise<Snapshot[]> {
   const printed = await ask(restic, ["snapshots", "--json", "--no-lock"]);

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { ClusterApi, LiveObject } from "../api.ts";
-import { label, nothing } from "../names.ts";
+import { annotation, label, nothing } from "../names.ts";
 import { doorSelector } from "../objects/ground.ts";
 
 /** A Service of the system, stable or of a colour. */
@@ -35,9 +35,9 @@ export async function pointDoors(
   to: string | null,
 ): Promise<void> {
   for (const { name, service } of doors) {
-    await persistently(() =>
-      api.patch("Service", name, { spec: { selector: doorSelector(system, service, to ?? nothing) } }),
-    );
+    const metadata = { annotations: { [annotation.switched]: new Date().toISOString() } };
+    const spec = { selector: doorSelector(system, service, to ?? nothing) };
+    await persistently(() => api.patch("Service", name, { metadata, spec }));
   }
 }
 

@@ -129,6 +129,7 @@ async function bake(): Promise<void> {
 /** A check moves no traffic: no Lease, no watchdog; what it says is the pod's last message. */
 async function checkOnly(): Promise<void> {
   const all = ground();
+  serveAlive();
   writeFileSync("/dev/termination-log", JSON.stringify(await check(all)).slice(0, 4000));
 }
 

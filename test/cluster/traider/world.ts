@@ -18,7 +18,8 @@ import type { Image } from "../../support/cluster/images.ts";
 /** TRAIDER on a real node: its runbook's own manifests, with the example service as every image. */
 
 export const namespace = "traider-dev";
-export const tags = ["v1", "v2", "broken"] as const;
+/** Tags of the example that the releases are made of: two good ones, and two that go wrong in their own ways. */
+export const tags = ["v1", "v2", "never-healthy", "slow"] as const;
 
 export interface World {
   readonly cluster: Cluster;

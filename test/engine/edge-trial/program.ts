@@ -10,8 +10,8 @@ import { Rollout } from "../../../components/rollout/rollout.ts";
 import { buildExampleWorkers } from "../../../examples/worker/build.ts";
 import { bakePolicy } from "../../../stacks/config/bake.ts";
 import {
-  type EdgeConfig,
   edgeContentOf,
+  edge as edgeField,
   edgePlace,
   edgePolicy,
   edgeSha256,
@@ -24,7 +24,8 @@ import type { EnvironmentName } from "../../../stacks/config/read.ts";
 export interface Trial {
   readonly system: string;
   readonly environment: EnvironmentName;
-  readonly edge: EdgeConfig;
+  /** As the stack's file has it. */
+  readonly edge: unknown;
   readonly door: number;
   readonly pins: Pins;
   readonly bakeSeconds: number;
@@ -34,18 +35,17 @@ export interface Trial {
   readonly oldSecretsWork: boolean;
   /** Static files only, without code. */
   readonly filesOnly: boolean;
-  /** Ask the target before the first resource; off where there is none (the recorder). */
-  readonly observe: boolean;
 }
 
 const trial = JSON.parse(readFileSync("trial.json", "utf8")) as Trial;
-const { system, environment, edge, door, pins, secrets, filesOnly } = trial;
+const { system, environment, door, pins, secrets, filesOnly } = trial;
+const edge = edgeField.parse(trial.edge);
 const workers = ".switchyard/workers";
 await buildExampleWorkers(workers);
 
 const place = edgePlace(system, environment, edge, door);
 const newReceipt = `r${Date.now().toString(36)}`;
-const observed = trial.observe ? await edgeDriver(place.address).observe() : null;
+const observed = await edgeDriver(place.address).observe();
 const config = { seconds: trial.bakeSeconds, shortSeconds: 1, healthSeconds: 5 };
 const policy = bakePolicy("development", config, { rules: chronoRules, probes: ["/"] });
 

@@ -16,13 +16,12 @@ export class EdgeTrial {
       environment: "development",
       edge: "local",
       pins: { kept: [], releases: {} },
-      bakeSeconds: 6,
+      bakeSeconds: 2,
       steps: [],
       settings: { EXAMPLE_GREETING: "hello" },
       secrets: {},
       oldSecretsWork: false,
       filesOnly: false,
-      observe: true,
       ...trial,
     };
     writeFileSync(
@@ -32,6 +31,29 @@ export class EdgeTrial {
     // The program takes no config of the stack's.
     rmSync(join(this.checkout.directory, "Pulumi.development.yaml"), { force: true });
     this.set({});
+  }
+
+  get stack(): string {
+    return this.trial.environment;
+  }
+
+  /** The names of the resources that the state holds, in its order, without fingerprints. */
+  async resources(): Promise<string[]> {
+    const { stdout } = await this.checkout.pulumi("stack", "export", "--stack", this.stack);
+    const { deployment } = JSON.parse(stdout) as {
+      deployment: { resources: { urn: string; type: string }[] };
+    };
+    return deployment.resources
+      .filter(({ type }) => /^(command|cloudflare):/.test(type))
+      .map(({ urn }) => (urn.split("::").at(-1) ?? "").replace(/-[0-9a-f]{12}/, ""));
+  }
+
+  /** The URN of the one resource whose name that is, as a regular expression. */
+  async urnOf(name: string): Promise<string> {
+    const { stdout } = await this.checkout.pulumi("stack", "--stack", this.stack, "--show-urns");
+    const [urn] = new RegExp(`urn:\\S+::${name}(?=\\s)`).exec(stdout) ?? [];
+    if (urn === undefined) throw new Error(`the stack has no ${name}: ${stdout}`);
+    return urn;
   }
 
   get front(): string {
@@ -50,7 +72,7 @@ export class EdgeTrial {
   }
 
   async up(...words: string[]): Promise<Ended> {
-    return this.checkout.pulumi("up", "--stack", "development", "--yes", "--skip-preview", ...words);
+    return this.checkout.pulumi("up", "--stack", this.stack, "--yes", "--skip-preview", ...words);
   }
 
   /** A verb of the edge, as the engine runs it. */

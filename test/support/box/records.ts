@@ -102,12 +102,20 @@ function isOld(directory: string): boolean {
 }
 
 async function removeCgroup(directory: string): Promise<void> {
-  if (!existsSync(directory)) return;
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) await removeCgroup(join(directory, entry.name));
-  }
+  for (const name of foldersIn(directory)) await removeCgroup(join(directory, name));
   // The kernel takes a moment to let go of the last process.
   await until(() => removedEmpty(directory), 10, `the control group ${directory} is still in use`);
+}
+
+/** None where there is no such folder: another run may be removing the same leftover. */
+function foldersIn(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 function removedEmpty(directory: string): boolean {

@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync, chmodSync, chownSync, existsSync, readFileSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -24,7 +32,6 @@ interface Container {
   running: boolean;
 }
 
-const pulled = new Set<string>();
 const containers = new Map<string, Container>();
 
 const server = createServer((socket) => {
@@ -62,7 +69,8 @@ async function carryOut(order: Order, socket: Socket): Promise<number> {
       for (const image of order.images) {
         if (!existsSync(join(folderOf(image), "image.json")))
           throw new Error(`manifest for ${image} not found`);
-        pulled.add(image);
+        // On the disk: images outlive the daemon and a reboot.
+        writeFileSync(join(folderOf(image), "pulled"), "");
       }
       return 0;
     case "up": {
@@ -93,7 +101,7 @@ async function carryOut(order: Order, socket: Socket): Promise<number> {
 }
 
 function start({ image, command, env }: Program): Container {
-  if (!pulled.has(image)) throw new Error(`No such image: ${image}`);
+  if (!existsSync(join(folderOf(image), "pulled"))) throw new Error(`No such image: ${image}`);
   const folder = folderOf(image);
   const { cmd } = JSON.parse(readFileSync(join(folder, "image.json"), "utf8")) as { cmd: string[] };
   const [program = "", ...words] = command.length > 0 ? command : cmd;

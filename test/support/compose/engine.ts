@@ -107,7 +107,9 @@ function pick(services: Record<string, ComposeService>, name: string): ComposeSe
   return services[name] ?? fail(`no such service: ${name}`);
 }
 
-const seconds = ({ stop_grace_period }: ComposeService) => Number(/^(\d+)s$/.exec(stop_grace_period)?.[1]);
+function seconds({ stop_grace_period }: ComposeService): number {
+  return Number(/^(\d+)s$/.exec(stop_grace_period)?.[1]);
+}
 
 /** What the daemon is to start: the container's environment is what the file names, and nothing else of ours. */
 function program({ image, command, environment, ports }: ComposeService) {

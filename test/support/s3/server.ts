@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ export interface Ask {
   /** @example "/backups/chrono/2026-11/config" */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
 }
 
 const region = "eu-central-1";
@@ -149,11 +149,6 @@ export class S3Server {
   }
 }
 
-/** Bytes of an object as the server keeps them. */
-export function objectBytes(server: S3Server, bucket: string, key: string): Buffer {
-  return readFileSync(join(server.objects, bucket, key));
-}
-
 function must(answer: Answer): Answer {
   if (answer.status < 300) return answer;
   throw new Error(`the S3 server answered ${answer.status}: ${answer.body}`);
@@ -164,7 +159,7 @@ function send(
   method: string,
   url: URL,
   headers: Record<string, string>,
-  body: string,
+  body: string | Buffer,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(

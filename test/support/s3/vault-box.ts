@@ -76,8 +76,8 @@ export class VaultBox {
     return JSON.parse(await this.run(`switchyard-box ${words}`, JSON.stringify(input))) as T;
   }
 
-  async run(command: string, stdin = ""): Promise<string> {
-    const { code, stdout, stderr } = await this.box.ssh(command, { stdin, timeoutSeconds: 120 });
+  async run(command: string, stdin = "", timeoutSeconds = 120): Promise<string> {
+    const { code, stdout, stderr } = await this.box.ssh(command, { stdin, timeoutSeconds });
     if (code !== 0) throw new Error(stderr.trim() || `${command} exited ${code}: ${stdout}`);
     return stdout;
   }
@@ -124,6 +124,25 @@ export class VaultBox {
 
   object(key: string): Buffer {
     return readFileSync(join(this.s3.objects, bucket, key));
+  }
+
+  /**
+   * Runs a verb again and again and kills it with all that it has started, each time a little later; the last time is
+   * later than it takes. @returns how often it was killed
+   */
+  async killAgainAndAgain(words: string, input: unknown, times: number): Promise<number> {
+    const began = performance.now();
+    await this.verb(words, input);
+    const whole = (performance.now() - began) / 1000;
+    let killed = 0;
+    for (let turn = 1; turn <= times; turn += 1) {
+      const seconds = ((whole * turn) / times).toFixed(2);
+      // `timeout` kills itself and its group: nothing is left that could finish the work.
+      const command = `setsid timeout --signal=KILL ${seconds} switchyard-box ${words} >/dev/null 2>&1; echo $?`;
+      const code = (await this.run(command, JSON.stringify(input))).trim();
+      if (code === "137") killed += 1;
+    }
+    return killed;
   }
 }
 

@@ -77,10 +77,9 @@ export function weatherFor(rule: Rule): { above: Weather; at: Weather } {
       const bounds = [0.1, 0.5, 1, 2.5, 5, 10];
       const over = bounds[bounds.findIndex((bound) => bound >= rule.above) + 1]!;
       const under = bounds.findLast((bound) => bound <= rule.above)!;
-      return {
-        above: { slow: { bucket: over, requests: 100 } },
-        at: { slow: { bucket: under, requests: 100 } },
-      };
+      // Of a thousand: enough for the rule's own quantile, for p99 too few to move p95.
+      const requests = rule.metric === "p99" ? 20 : 100;
+      return { above: { slow: { bucket: over, requests } }, at: { slow: { bucket: under, requests } } };
     }
     case "healthFailures":
       return { above: { health: false }, at: {} };

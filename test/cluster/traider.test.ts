@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { Memory, stateOf } from "../../components/cluster/memory.ts";
+import { annotation } from "../../components/cluster/names.ts";
+import { until } from "../support/box/processes.ts";
+import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
+import { exampleImages } from "../support/cluster/example.ts";
+import { describeOnCluster } from "../support/cluster/suite.ts";
+import type { Load } from "../support/load/load.ts";
+import { startChurn } from "./traider/churn.ts";
+import type { Deployer, Pin } from "./traider/deployer.ts";
+import { openDeployer } from "./traider/open-deployer.ts";
+import { killBaker, lastOf, startTraffic } from "./traider/traffic.ts";
+import { makeWorld, namespace, tags, type World } from "./traider/world.ts";
+
+/**
+ * TRAIDER's runbook end to end on a real node, under load, while other Services change: three releases, three rollbacks,
+ * one failed gate, one bad bake, one killed bake. No request fails, and traffic is where it belongs in time.
+ */
+const pin = (name: string, tag: (typeof tags)[number], colour: Pin["colour"]): Pin => ({ name, tag, colour });
+const v1 = pin("v1", "v1", "blue");
+
+let cluster: Cluster;
+let world: World;
+let deployer: Deployer;
+let load: Load;
+let churn: Awaited<ReturnType<typeof startChurn>>;
+
+/** When the last of the two Services was pointed at what it leads to now. */
+async function switchedAt(): Promise<Date> {
+  const doors = await world.api.list("Service", "switchyard.dev/system=traider,switchyard.dev/part=door");
+  const times = doors.map(({ metadata }) => Date.parse(metadata.annotations?.[annotation.switched] ?? ""));
+  return new Date(Math.max(...times));
+}
+
+async function state() {
+  return stateOf(await new Memory(world.api, "traider").read());
+}
+
+async function serving(): Promise<string[]> {
+  const { known, doors } = await world.observe();
+  return doors.map(
+    ({ fingerprint }) => known.find((one) => one.fingerprint === fingerprint)?.release ?? "nothing",
+  );
+}
+
+describeOnCluster("TRAIDER on a real node", () => {
+  beforeAll(async () => {
+    cluster = await startCluster();
+    world = await makeWorld(cluster, await exampleImages(cluster, tags));
+    deployer = await openDeployer(world);
+    const first = await deployer.deploy({ live: v1, kept: [] });
+    if (!first.ok) throw new Error(first.said);
+    churn = await startChurn(world.api);
+    load = await startTraffic(world);
+  }, 600_000);
+
+  afterAll(async () => {
+    await load?.stop();
+    await churn?.stop();
+    await deployer?.end();
+    await cluster?.stop();
+  }, 120_000);
+
+  it.each([
+    ["v2", "green"],
+    ["v3", "green"],
+    ["v4", "green"],
+  ] as const)("releases %s and rolls it back: both Services together, new connections within 2 s, kept ones within 10 s", async (name, colour) => {
+    const next = pin(name, "v2", colour);
+    expect(await deployer.deploy({ live: next, kept: [v1] })).toEqual({ ok: true, said: "" });
+    expect(await serving()).toEqual([name, name]);
+    const forward = await lastOf(load, "v1", await switchedAt());
+    expect(forward.fresh).toBeLessThan(2000);
+    expect(forward.kept).toBeLessThan(10_000);
+
+    expect(await deployer.deploy({ live: v1, kept: [next] })).toEqual({ ok: true, said: "" });
+    expect(await serving()).toEqual(["v1", "v1"]);
+    const back = await lastOf(load, name, await switchedAt());
+    expect(back.fresh).toBeLessThan(2000);
+    expect(back.kept).toBeLessThan(10_000);
+  });
+
+  it("stops at a gate that fails: no request of anybody reached the release", async () => {
+    const before = await state();
+    const failed = await deployer.deploy({ live: pin("v5", "never-healthy", "green"), kept: [v1] });
+    expect(failed.ok).toBe(false);
+    expect(failed.said).toMatch(/gate of traider v5: (backend|frontend) is ready within 30 s/);
+    expect(await state()).toEqual(before);
+    expect(await serving()).toEqual(["v1", "v1"]);
+    expect((await load.summary()).releases.v5).toBeUndefined();
+  });
+
+  it("takes a release that turns bad back: new connections within 2 s of the verdict, kept ones within 10 s", async () => {
+    const failed = await deployer.deploy({ live: pin("v6", "slow", "green"), kept: [v1] });
+    expect(failed.ok).toBe(false);
+    expect(failed.said).toContain("p95 > 1000 ms");
+    expect(await serving()).toEqual(["v1", "v1"]);
+    const { lastFailure } = await state();
+    expect(lastFailure).toMatchObject({ release: "v6", step: "bake" });
+    const moved = await lastOf(load, "v6", new Date(lastFailure?.verdictAt ?? 0));
+    expect(moved.fresh).toBeLessThan(2000);
+    expect(moved.kept).toBeLessThan(10_000);
+  });
+
+  it("takes a release back whose baker was killed, within 15 s", async () => {
+    const deployed = deployer.deploy({ live: pin("v7", "v2", "green"), kept: [v1] });
+    const baking = async () => {
+      const { phase = "{}" } = await new Memory(world.api, "traider").read();
+      return (JSON.parse(phase) as { step?: string }).step === "bake" && (await state()).pending !== null;
+    };
+    await until(baking, 120, "no bake began", 100);
+    await killBaker(cluster, namespace, "traider-baker");
+    const killedAt = new Date();
+    await until(async () => (await state()).pending === null, 30, "traffic was never taken back", 100);
+    expect(Date.now() - killedAt.getTime()).toBeLessThan(15_000);
+    const failed = await deployed;
+    expect(failed.ok).toBe(false);
+    expect(failed.said).toContain("the baker lives until its verdict");
+    expect(await serving()).toEqual(["v1", "v1"]);
+    const moved = await lastOf(load, "v7", killedAt);
+    expect(moved.fresh).toBeLessThan(15_000 + 2000);
+  });
+
+  it("has not failed one request of 20,000 on new connections and 20,000 over kept ones", async () => {
+    const { byConnection, failures, firstFailures } = await load.until(
+      ({ byConnection: { new: fresh, keepAlive } }) => Math.min(fresh.total, keepAlive.total) >= 20_000,
+      240,
+    );
+    expect({ failures, firstFailures }).toEqual({ failures: {}, firstFailures: [] });
+    expect(byConnection.new.failed + byConnection.keepAlive.failed).toBe(0);
+    expect(churn.changes).toBeGreaterThan(1000);
+    process.stderr.write(`TRAIDER under load (${deployer.name}): ${JSON.stringify(byConnection)}\n`);
+  });
+
+  it("never had two workers at once", async () => {
+    const { known, confirmed } = await world.observe();
+    const pods = JSON.parse(
+      await cluster.kubectl([
+        "get",
+        "pods",
+        "-n",
+        namespace,
+        "-l",
+        "switchyard.dev/service=worker",
+        "-o",
+        "json",
+      ]),
+    );
+    const active = (pods.items as { metadata: { name: string } }[]).map(({ metadata }) => metadata.name);
+    expect(active).toEqual([`traider-worker-${confirmed}-0`]);
+    expect(known.length).toBeGreaterThan(1);
+  });
+});

@@ -1,0 +1,66 @@
+import type { LiveObject } from "../../../components/cluster/api.ts";
+import type { Cluster } from "../../support/cluster/cluster.ts";
+import { type Load, type LoadSummary, startLoad } from "../../support/load/load.ts";
+import type { World } from "./world.ts";
+
+/** POSTs to both of TRAIDER's Services from inside the cluster, each request once. */
+export async function startTraffic(world: World): Promise<Load> {
+  const urls = await Promise.all(
+    ["backend", "frontend"].map(async (service) => `${await doorOf(world, service)}/api/orders`),
+  );
+  return startLoad({
+    enter: world.cluster.enter,
+    urls,
+    method: "POST",
+    body: '{"symbol":"BTC"}',
+    newConnectionClients: 8,
+    keepAliveClients: 8,
+    requestsPerSecond: 25,
+    timeoutSeconds: 20,
+  });
+}
+
+export async function doorOf({ api }: World, service: string): Promise<string> {
+  type Door = LiveObject & { spec: { clusterIP: string } };
+  const door = await api.find<Door>("Service", `traider-${service}`);
+  return `http://${door?.spec.clusterIP}`;
+}
+
+export interface Moved {
+  /** Milliseconds from the moment traffic was to move until the last request that the release left began. */
+  readonly fresh: number;
+  readonly kept: number;
+}
+
+/**
+ * How long after `at` requests still began that the release answered. Waits until it has answered nothing for two
+ * seconds, on either kind of connection.
+ */
+export async function lastOf(load: Load, release: string, at: Date): Promise<Moved> {
+  const quiet = (summary: LoadSummary) => {
+    const { new: fresh, keepAlive } = summary.releases[release] ?? {};
+    return summary.to - Math.max(fresh?.lastStart ?? 0, keepAlive?.lastStart ?? 0) > 2000;
+  };
+  const { new: fresh, keepAlive } = (await load.until(quiet, 60)).releases[release] ?? {};
+  const since = (time = 0) => Math.max(0, time - at.getTime());
+  return { fresh: since(fresh?.lastStart), kept: since(keepAlive?.lastStart) };
+}
+
+/** SIGKILL to the baker's container, its watchdog and all. */
+export async function killBaker(cluster: Cluster, namespace: string, job: string): Promise<void> {
+  const path = "jsonpath={.items[-1:].status.containerStatuses[0].containerID}";
+  const words = ["get", "pods", "-n", namespace, "-l", `batch.kubernetes.io/job-name=${job}`, "-o", path];
+  const id = (await cluster.kubectl(words)).replace("containerd://", "");
+  const killed = await cluster.inside([
+    "ctr",
+    "-n",
+    "k8s.io",
+    "tasks",
+    "kill",
+    "--all",
+    "--signal",
+    "SIGKILL",
+    id,
+  ]);
+  if (killed.code !== 0) throw new Error(`the baker could not be killed: ${killed.stderr}`);
+}
