@@ -67,6 +67,10 @@ export function checkImage(
   environment: EnvironmentName,
   problem: SystemContext["problem"],
 ): void {
+  if (/@sha256:0{64}$/.test(image)) {
+    problem(key, "zeros", "the digest of an image: sha256: and 64 hex digits");
+    return;
+  }
   if (environment !== "production" || /@sha256:[0-9a-f]{64}$/.test(image)) return;
   problem(key, image, "an image by its digest in production: sha256: and 64 hex digits; a tag can be moved");
 }

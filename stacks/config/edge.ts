@@ -134,7 +134,11 @@ export function edgeChecks(config: EdgeConfig, { environment, problem }: SystemC
     problem(key, '"local"', "accountId and hostname of Cloudflare outside development");
     return;
   }
-  const { routes, domains, zoneId, steps, hostname, rateLimits, waf } = config;
+  const { accountId, routes, domains, zoneId, steps, hostname, rateLimits, waf } = config;
+  for (const [name, id] of Object.entries({ accountId, zoneId })) {
+    if (id === undefined || !/^0+$/.test(id)) continue;
+    problem(`${key}.${name}`, "zeros", "the identifier that Cloudflare's dashboard shows");
+  }
   const led = [...routes, ...domains];
   if (environment === "staging" && led.length > 0) {
     problem(`${key}.routes`, led.join(", "), "none in staging: it is reached at its workers.dev address");

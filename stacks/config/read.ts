@@ -222,7 +222,8 @@ function contextOf(
     environment,
     problem: (name, found, allowed, command) => {
       const key = `${namespace}:${name}`;
-      problems.push({ key, found, allowed, command: command ?? `pulumi config set ${key} <value>` });
+      const flag = name.includes(".") ? `--path '${key}'` : key;
+      problems.push({ key, found, allowed, command: command ?? `pulumi config set ${flag} <value>` });
     },
   };
 }

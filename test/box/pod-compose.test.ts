@@ -305,7 +305,7 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
   });
 
   test("an image that cannot be had stops the release", async () => {
-    const image = `ghcr.io/pod-protocol/pod-api@sha256:${"0".repeat(64)}`;
+    const image = `ghcr.io/pod-protocol/pod-api@sha256:${"9".repeat(64)}`;
     const manifest = manifestOf("v3", { change: "none", image });
     await mustVerb(words("preflight", manifest), delivery(manifest));
     const { code, stderr } = await verb(words("place", manifest));

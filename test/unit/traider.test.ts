@@ -4,7 +4,7 @@ import { type TraiderConfig, traiderChecks, traiderSchema } from "../../stacks/t
 import { type TraiderStack, traiderLocally, traiderManifest } from "../../stacks/traider.ts";
 
 const digest = (character: string) => `sha256:${character.repeat(64)}`;
-const cluster = { context: "prod", namespace: "traider-prod", bakerImage: `node@${digest("0")}` };
+const cluster = { context: "prod", namespace: "traider-prod", bakerImage: `node@${digest("9")}` };
 const images = { backend: digest("b"), frontend: digest("f") };
 const worker = { command: ["python", "-m", "traider.worker"] };
 

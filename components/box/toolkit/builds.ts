@@ -7,6 +7,7 @@ import { pipeline } from "node:stream/promises";
 import { buildFingerprint } from "../../rollout/fingerprint.ts";
 import type { ReleaseManifest, Source } from "../../rollout/manifest.ts";
 import type { Host } from "./host.ts";
+import { namesOf } from "./records.ts";
 import { mustRun } from "./run.ts";
 
 /** Builds on the box: made once per build fingerprint, whole or not there, the last few kept (CHR-5, CHR-6). */
@@ -55,9 +56,8 @@ export async function build(host: Host, manifest: ReleaseManifest): Promise<void
 export async function pruneBuilds(host: Host, system: string, used: readonly string[], kept: number) {
   const folder = join(host.releasesDirectory, "builds");
   if (!(await exists(folder))) return;
-  const mine = (await readdir(folder))
-    .filter((name) => name.startsWith(`${system}-`))
-    .map((name) => join(folder, name));
+  const isOwn = await namesOf(host, system);
+  const mine = (await readdir(folder)).filter(isOwn).map((name) => join(folder, name));
   const aged = await Promise.all(mine.map(async (path) => ({ path, at: (await stat(path)).mtimeMs })));
   const dead = aged.filter(({ path, at }) => path.endsWith(".partial") && at < Date.now() - 86_400_000);
   const unused = aged.filter(({ path }) => !path.endsWith(".partial") && !used.includes(path));

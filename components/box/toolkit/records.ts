@@ -48,8 +48,17 @@ function releaseDirectory(host: Host, system: string, fingerprint: string): stri
   return join(systemDirectory(host, system), "releases", fingerprint);
 }
 
-export async function listSystems(host: Host): Promise<string[]> {
-  return names(join(host.stateDirectory, "systems"));
+export async function listSystems({ stateDirectory }: Pick<Host, "stateDirectory">): Promise<string[]> {
+  return names(join(stateDirectory, "systems"));
+}
+
+/** Tells whose a door, a unit or a build is by its name: `pod-cluster-mcp-8111` is not pod's where there is a pod-cluster. */
+export async function namesOf(
+  host: Pick<Host, "stateDirectory">,
+  system: string,
+): Promise<(name: string) => boolean> {
+  const longer = (await listSystems(host)).filter((other) => other.startsWith(`${system}-`));
+  return (name) => name.startsWith(`${system}-`) && !longer.some((other) => name.startsWith(`${other}-`));
 }
 
 export async function listReleases(host: Host, system: string): Promise<ReleaseRecord[]> {

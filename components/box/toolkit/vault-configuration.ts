@@ -3,6 +3,7 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promi
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { doorsFolder } from "./haproxy-config.ts";
+import { namesOf } from "./records.ts";
 import { mustRun } from "./run.ts";
 import { unitFolder } from "./systemd-unit.ts";
 import type { KnownSettings, VaultConfiguration, VaultFolder } from "./vault-settings.ts";
@@ -127,7 +128,8 @@ async function copyConfiguration(stateDirectory: string, system: string, into: s
   const records = join(stateDirectory, "systems", system);
   const names = (await filesBelow(records)).filter((name) => recordFiles.test(name));
   await copyAll(records, names, join(into, "records"));
-  const isOwn = (name: string) => name.startsWith(`${system}-`) || name.startsWith("switchyard-");
+  const isSystems = await namesOf({ stateDirectory }, system);
+  const isOwn = (name: string) => isSystems(name) || name.startsWith("switchyard-");
   const units = (await readdir(unitFolder).catch(() => [])).filter((name) => /\.(service|timer)$/.test(name));
   await copyAll(unitFolder, units.filter(isOwn), join(into, "units"));
   const doors = (await readdir(doorsFolder).catch(() => [])).filter((name) => name.endsWith(".cfg"));

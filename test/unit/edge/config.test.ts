@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { edge, edgeChecks, edgePlace } from "../../../stacks/config/edge.ts";
 import type { EnvironmentName } from "../../../stacks/config/read.ts";
 
-const account = "0".repeat(32);
+const account = "a".repeat(32);
 const zone = "1".repeat(32);
 
 /** The problems of a leg's config in an environment, each as "key: found; allowed". */

@@ -11,6 +11,7 @@ import {
   forgetRelease,
   listReleases,
   markDone,
+  namesOf,
   type ReleaseRecord,
   readCutover,
   readPolicy,
@@ -104,7 +105,8 @@ async function closeUnusedDoors(
   releases: readonly ReleaseRecord[],
 ): Promise<void> {
   const needed = new Set(releases.flatMap(doorsOf).map(({ door }) => door.name));
+  const isOwn = await namesOf(host, system);
   for (const door of await host.doors()) {
-    if (door.name.startsWith(`${system}-`) && !needed.has(door.name)) await host.closeDoor(door);
+    if (isOwn(door.name) && !needed.has(door.name)) await host.closeDoor(door);
   }
 }

@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { ConfigError } from "../../stacks/config/errors.ts";
+import { type RawConfig, type RawValue, readStackConfig, systemNames } from "../../stacks/config/read.ts";
+
+type Config = Record<string, unknown>;
+
+const committed = (stack: string): Config => {
+  const path = new URL(`../../Pulumi.${stack}.yaml`, import.meta.url);
+  return (parse(readFileSync(path, "utf8")) as { config: Config }).config;
+};
+
+/** Every key with its path: `pod:edge.waf.managed`; members of lists, and the pins' own names, are not told apart. */
+function keysOf(config: Config): string[] {
+  const paths = (path: string, value: unknown): string[] => {
+    if (Array.isArray(value)) return [path];
+    if (value === null || typeof value !== "object" || /:(releases|settings)$/.test(path)) return [path];
+    return Object.entries(value).flatMap(([name, member]) => paths(`${path}.${name}`, member));
+  };
+  return Object.entries(config).flatMap(([key, value]) => paths(key, value));
+}
+
+function problemsOf(stack: string, raw: RawConfig): string[] {
+  try {
+    readStackConfig(stack, raw);
+    return [];
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).problems.map(({ key }) => key).toSorted();
+  }
+}
+
+const plain = (config: Config): Map<string, RawValue> =>
+  new Map(Object.entries(config).map(([key, value]) => [key, { value, secret: false }]));
+
+/** What only an owner knows, as the comment at the head of the files lists it. */
+const secrets = [
+  ...["switchyard:fingerprintKey", "vault:password", "chrono:databaseUrl", "chrono:redisUrl"],
+  ...["pod:databaseUrl", "pod:jwtSecret", "traider:jwtSecret", "traider:dbPassword"],
+  ...["deia:databaseUrl", "deia:jwtSecret"],
+];
+
+/** The file as its owner has completed it. */
+function completed(config: Config): RawConfig {
+  const text = JSON.stringify(config).replaceAll(/(?<![0-9a-f])0{32,64}(?![0-9a-f])/g, (zeros) =>
+    "a".repeat(zeros.length),
+  );
+  const raw = plain(JSON.parse(text) as Config);
+  for (const key of ["chrono:box", "pod:box", "deia:box"]) {
+    const { value } = raw.get(key) as { value: Config };
+    raw.set(key, { value: { ...value, hostKey: "ssh-ed25519 AAAAC3Nza" }, secret: false });
+  }
+  for (const key of secrets) raw.set(key, { value: "secret", secret: true });
+  return raw;
+}
+
+describe("the stacks' files", () => {
+  test("staging and production have the same keys, but for what only production has", () => {
+    const [staging, production] = [keysOf(committed("staging")), keysOf(committed("production"))];
+    expect(staging.filter((key) => !production.includes(key)).toSorted()).toEqual([
+      "sanctum:gates.loadSeconds",
+      "sanctum:gates.soakMinutes",
+      "sanctum:gates.targetRps",
+    ]);
+    expect(production.filter((key) => !staging.includes(key)).toSorted()).toEqual([
+      "chrono:edge.routes",
+      "chrono:edge.zoneId",
+      "pod:edge.domains",
+      "pod:edge.rateLimits",
+      "pod:edge.steps",
+      "pod:edge.waf.managed",
+      "pod:edge.zoneId",
+    ]);
+  });
+
+  test.each(["development", "staging", "production"])("%s names every system", (stack) => {
+    const named = new Set(Object.keys(committed(stack)).map((key) => key.split(":")[0]));
+    expect([...systemNames].filter((system) => !named.has(system))).toEqual([]);
+  });
+
+  test("development is right as it stands", () => {
+    expect(problemsOf("development", plain(committed("development")))).toEqual([]);
+  });
+
+  test.each(["staging", "production"])("%s asks for exactly what only its owner knows", (stack) => {
+    const accounts = ["chrono:edge.accountId", "pod:edge.accountId"];
+    const zones = stack === "production" ? ["chrono:edge.zoneId", "pod:edge.zoneId"] : [];
+    const bakers = ["sanctum", "pod", "traider"].map((system) => `${system}:cluster.bakerImage`);
+    const hostKeys = ["chrono", "pod", "deia"].map((system) => `${system}:box.hostKey`);
+    const asked = secrets.filter((key) => key !== "switchyard:fingerprintKey" && key !== "pod:jwtSecret");
+    expect(problemsOf(stack, plain(committed(stack)))).toEqual(
+      [...accounts, ...zones, ...bakers, ...hostKeys, ...asked].toSorted(),
+    );
+  });
+
+  test.each(["staging", "production"])("%s is right once that is set", (stack) => {
+    expect(problemsOf(stack, completed(committed(stack)))).toEqual([]);
+  });
+});
