@@ -125,6 +125,7 @@ function sayDone({ voice }: Session, file: StackFile, { record, seconds, files }
     if (live !== null)
       voice.line(`${system}: ${live} is live${kept.length > 0 ? `, ${kept.join(", ")} kept` : ""}`);
   }
+  for (const line of backupsMade(record)) voice.line(line);
   for (const line of addresses(record.outputs)) voice.line(line);
   voice.line(`done in ${seconds.toFixed(1)} s: ${what}`);
   const live = Object.fromEntries(Object.entries(file.pins).map(([system, { live }]) => [system, live]));
@@ -136,6 +137,16 @@ function sayDone({ voice }: Session, file: StackFile, { record, seconds, files }
     outputs: record.outputs,
     seconds,
     files,
+  });
+}
+
+/** What was backed up before the migrations of this update. */
+function backupsMade({ finished, outputs }: RunRecord): string[] {
+  const made = finished.filter(({ name, op }) => /(^|-)backup$/.test(name) && !op.startsWith("delete"));
+  return made.flatMap(({ system, release }) => {
+    const { backups = {} } = (outputs[system ?? ""] ?? {}) as { backups?: Record<string, string> };
+    const id = backups[release ?? ""];
+    return id === undefined ? [] : [`${system}: backup from before the migration of ${release}: ${id}`];
   });
 }
 
