@@ -1,8 +1,17 @@
 import type { RunResult } from "./engine.ts";
 import { failuresBySystem, type RunRecord, touchedAnything } from "./events.ts";
 import { clearDeadLocks } from "./lock.ts";
-import { badLive, clearBad, type Pins, PinsError, recordFingerprints } from "./pins.ts";
-import { backendOf, type Exit, exit, observe, readPins, record, type Session } from "./session.ts";
+import { type BadRelease, badLive, clearBad, type Pins, PinsError, recordFingerprints } from "./pins.ts";
+import {
+  backendOf,
+  type Exit,
+  exit,
+  observe,
+  readHistory,
+  readPins,
+  record,
+  type Session,
+} from "./session.ts";
 import { type StackFile, writePins } from "./stackfile.ts";
 import { takeBack } from "./takeback.ts";
 import { servingText } from "./targets.ts";
@@ -32,7 +41,7 @@ export async function claim(session: Session): Promise<StackFile> {
 /** `pulumi up` with everything around it: refuses bad releases, shows progress, records fingerprints, takes back. */
 export async function deploy(session: Session, file: StackFile, options: DeployOptions): Promise<Exit> {
   const began = Date.now();
-  const ready = await admitBad(session, file, options.allowBad === true);
+  const ready = await admitBad(session, file, options);
   const before = options.before ?? (ready === file ? null : file.pins);
   const putBack = () => (before ? writePins(ready, before) : Promise.resolve(ready));
   const run = await update(session, ready, options.message).catch(async (error: Error) => {
@@ -69,11 +78,23 @@ async function recordPlaced(session: Session, file: StackFile, run: RunResult): 
   }
 }
 
-/** @throws PinsError when what is live is marked bad; with `allow` the marks go instead. */
-async function admitBad(session: Session, file: StackFile, allow: boolean): Promise<StackFile> {
-  const bad = badLive(file.pins);
+/** Live releases marked bad of the systems that an update would change: since `before`, or since the last update. */
+export async function refused(session: Session, { pins }: StackFile, before?: Pins): Promise<BadRelease[]> {
+  const bad = badLive(pins);
+  if (bad.length === 0 || before) return before ? badLive(pins, before) : bad;
+  const last = (await readHistory(session)).findLast(({ kind }) => kind === "update");
+  return badLive(pins, last?.pins);
+}
+
+/** @throws PinsError when what is to go live is marked bad; with `allowBad` the marks go instead. */
+async function admitBad(
+  session: Session,
+  file: StackFile,
+  { allowBad, before }: DeployOptions,
+): Promise<StackFile> {
+  const bad = await refused(session, file, before);
   if (bad.length === 0) return file;
-  if (!allow) {
+  if (allowBad !== true) {
     const lines = bad.map(
       ({ system, release, reason }) => `${system}:live is ${release}, marked bad (${reason})`,
     );
@@ -104,6 +125,7 @@ function sayDone({ voice }: Session, file: StackFile, { record, seconds, files }
     if (live !== null)
       voice.line(`${system}: ${live} is live${kept.length > 0 ? `, ${kept.join(", ")} kept` : ""}`);
   }
+  for (const line of backupsMade(record)) voice.line(line);
   for (const line of addresses(record.outputs)) voice.line(line);
   voice.line(`done in ${seconds.toFixed(1)} s: ${what}`);
   const live = Object.fromEntries(Object.entries(file.pins).map(([system, { live }]) => [system, live]));
@@ -115,6 +137,16 @@ function sayDone({ voice }: Session, file: StackFile, { record, seconds, files }
     outputs: record.outputs,
     seconds,
     files,
+  });
+}
+
+/** What was backed up before the migrations of this update. */
+function backupsMade({ finished, outputs }: RunRecord): string[] {
+  const made = finished.filter(({ name, op }) => /(^|-)backup$/.test(name) && !op.startsWith("delete"));
+  return made.flatMap(({ system, release }) => {
+    const { backups = {} } = (outputs[system ?? ""] ?? {}) as { backups?: Record<string, string> };
+    const id = backups[release ?? ""];
+    return id === undefined ? [] : [`${system}: backup from before the migration of ${release}: ${id}`];
   });
 }
 

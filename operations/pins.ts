@@ -97,13 +97,28 @@ export function clearBad(pins: Pins, system: string, name: string): Pins {
   return withSystem(pins, system, { ...before, releases: { ...before.releases, [name]: rest } });
 }
 
-/** Live releases that are marked bad, by system. */
-export function badLive(pins: Pins): { system: string; release: string; reason: string }[] {
+export interface BadRelease {
+  readonly system: string;
+  readonly release: string;
+  readonly reason: string;
+}
+
+/**
+ * Live releases that are marked bad.
+ * @param before pins before the change that is to go out: a mark concerns nobody's change but its own system's. Where
+ * nothing was changed, or without them, every system is looked at.
+ */
+export function badLive(pins: Pins, before: Pins = pins): BadRelease[] {
+  const changed = Object.keys(pins).filter((system) => moved(pins[system], before[system]));
   return Object.entries(pins).flatMap(([system, { live, releases }]) => {
     const reason = live === null ? undefined : releases[live]?.bad;
-    return reason === undefined ? [] : [{ system, release: live!, reason }];
+    if (reason === undefined || (changed.length > 0 && !changed.includes(system))) return [];
+    return [{ system, release: live!, reason }];
   });
 }
+
+const moved = (now: SystemPins | undefined, before: SystemPins | undefined): boolean =>
+  now?.live !== before?.live || !isDeepStrictEqual(now?.kept, before?.kept);
 
 /**
  * Writes what was placed into entries that have no fingerprint yet, with the settings it was placed with; one that is

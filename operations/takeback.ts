@@ -169,7 +169,7 @@ function fallOf({ system, release, kind, back }: Remedy, run: RunResult, observe
  * of the release. It may go out again once that is mended.
  */
 const judgesTheMachine = (step: string): boolean =>
-  step.startsWith("box-") || ["policy", "preflight", "backup", "cutover"].includes(step);
+  step.startsWith("box-") || ["vault", "policy", "preflight", "backup", "cutover"].includes(step);
 
 /** Whether the system is where its remedy meant it to be; "first" is, with nothing serving. */
 function isGood({ system, back, kind }: Remedy, now: Observations, second: RunResult | null): boolean {

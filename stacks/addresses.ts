@@ -1,7 +1,7 @@
 import type { LegAddress } from "../components/rollout/leg.ts";
+import { box as boxField } from "./config/box.ts";
 import { cluster as clusterField } from "./config/cluster.ts";
 import { edge as edgeField, edgePlace } from "./config/edge.ts";
-import { box as boxField } from "./config/fields.ts";
 import { type EnvironmentName, environments, systemNames } from "./config/read.ts";
 
 export interface NamedAddress {

@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { box, checkBox } from "./config/box.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
-import { bake, box, pins, port, settings, source } from "./config/fields.ts";
+import { bake, pins, port, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
 
 /** Keys of namespace `chrono` that are secrets. They are never part of the pins, and always today's (CHR-13). */
-export const chronoSecrets = ["databaseUrl", "redisUrl"] as const;
+export const chronoSecrets = ["databaseUrl", "redisUrl", "databaseAdminUrl"] as const;
 
 const service = z.strictObject({ command: z.array(z.string().min(1)).min(1).optional() });
 
@@ -37,19 +38,9 @@ export function chronoChecks(config: ChronoConfig, context: SystemContext): void
   const { environment, problem } = context;
   checkPins(config, problem);
   checkWorkers(config, context);
+  checkBox("chrono", config.box, context);
   if (environment === "development") return;
-  if (config.box === "local") {
-    problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
-  } else if (!config.box.hostKey) {
-    const command = `pulumi config set --path chrono:box.hostKey "$(ssh-keyscan -t ed25519 ${config.box.host} | cut -d' ' -f2-)"`;
-    problem(
-      "box.hostKey",
-      "nothing",
-      `the pinned host key of ${config.box.host}, compared with the box itself`,
-      command,
-    );
-  }
-  for (const name of chronoSecrets) {
+  for (const name of ["databaseUrl", "redisUrl"] as const) {
     if (config.secrets[name]) continue;
     const command = `pulumi config set --secret chrono:${name}`;
     problem(name, "nothing", `the connection URL that ${environment} uses`, command);

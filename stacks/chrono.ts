@@ -4,7 +4,7 @@ import type { Policy } from "../components/box/toolkit/records.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { chronoRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
-import type { Leg } from "../components/rollout/leg.ts";
+import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
@@ -28,6 +28,7 @@ export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions)
     render: (name, entry) => chronoManifest(stack, name, entry),
     policy: chronoPolicy(stack),
     secrets: secretValues(config),
+    backedUp: config.secrets,
   });
   const workers = await workersLeg(site);
   const legs = [box, ...workers];
@@ -39,6 +40,7 @@ export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions)
     api: urlOf(config, "api"),
     dashboard: urlOf(config, "dashboard"),
     ...addressOfWorkers(stack),
+    ...backupsOf(legs),
   };
 }
 

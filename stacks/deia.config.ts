@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { questions } from "../components/box/toolkit/checklist.ts";
 import { debugSettings } from "../components/box/toolkit/checklist-settings.ts";
-import { bake, box, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
+import { box, checkBox } from "./config/box.ts";
+import { bake, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
 
 /** Keys of namespace `deia` that are secrets. They are never part of the pins, and always today's. */
-export const deiaSecrets = ["databaseUrl", "jwtSecret", "redisUrl"] as const;
+export const deiaSecrets = ["databaseUrl", "jwtSecret", "redisUrl", "databaseAdminUrl"] as const;
 
 /** A name of systemd's, without `.service`. */
 const unit = z.string().regex(/^[A-Za-z0-9@._-]+$/, "a systemd unit's name without .service");
@@ -72,10 +73,11 @@ export type DeiaConfig = z.infer<typeof deiaSchema> & {
 };
 
 /** Rules of the environment: nothing of a developer's machine outside development, no limit weaker than the document's. */
-export function deiaChecks(config: DeiaConfig, { environment, problem }: SystemContext): void {
+export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
+  const { environment, problem } = context;
   checkPins(config, problem);
+  checkBox("deia", config.box, context);
   if (environment === "development") return;
-  checkBox(config, problem);
   for (const name of ["databaseUrl", "jwtSecret"] as const) {
     if (config.secrets[name]) continue;
     const what = name === "databaseUrl" ? "the connection URL" : "the secret that signs the API's tokens";
@@ -90,16 +92,6 @@ export function deiaChecks(config: DeiaConfig, { environment, problem }: SystemC
     for (const found of debugSettings(values)) problem(key, found, `no debug mode in ${environment}`);
   }
   checkLimits(config, problem);
-}
-
-function checkBox({ box: where }: DeiaConfig, problem: SystemContext["problem"]): void {
-  if (where === "local") {
-    problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
-  } else if (!where.hostKey) {
-    const command = `pulumi config set --path deia:box.hostKey "$(ssh-keyscan -t ed25519 ${where.host} | cut -d' ' -f2-)"`;
-    const allowed = `the pinned host key of ${where.host}, compared with the box itself`;
-    problem("box.hostKey", "nothing", allowed, command);
-  }
 }
 
 /** DEI-1: fewer than 10 connections, more than 10 GB free, a certificate for more than 30 days; stricter is allowed. */

@@ -3,6 +3,7 @@ import type { Checklist } from "../components/box/toolkit/checklist.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import { deiaRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
+import { backupsOf } from "../components/rollout/leg.ts";
 import type {
   MaintenanceManifest,
   ReleaseManifest,
@@ -36,11 +37,12 @@ export async function deia(
     render: (name, entry) => deiaManifest(stack, name, entry),
     policy: deiaPolicy(stack),
     secrets: secretValues(config),
+    backedUp: config.secrets,
   });
   const legs = [box];
   const releases = resolveReleases("deia", config, legs, newReceipt);
   new Rollout("deia", { legs, releases, newReceipt }, opts);
-  return { live: config.live ?? null, kept: config.kept, controller: urlOf(config) };
+  return { live: config.live ?? null, kept: config.kept, controller: urlOf(config), ...backupsOf(legs) };
 }
 
 export function deiaManifest(stack: DeiaStack, name: string, entry: ReleaseEntry): ReleaseManifest {

@@ -1,12 +1,13 @@
 import { z } from "zod";
+import { box, checkBox } from "./config/box.ts";
 import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
-import { bake, box, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
+import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
 
 /** Keys of namespace `pod` that are secrets. They are never part of the pins, and always today's. */
-export const podSecrets = ["databaseUrl", "jwtSecret"] as const;
+export const podSecrets = ["databaseUrl", "jwtSecret", "databaseAdminUrl"] as const;
 
 const path = z.string().startsWith("/");
 const words = z.array(z.string().min(1)).min(1);
@@ -117,7 +118,11 @@ export function podChecks(config: PodConfig, context: SystemContext): void {
       problem("publish", "true", "false in development: a publication cannot be taken back");
     return;
   }
-  checkBox(config, environment, problem);
+  checkBox("pod", config.box, context);
+  if (!config.secrets.databaseUrl) {
+    const command = "pulumi config set --secret pod:databaseUrl";
+    problem("databaseUrl", "nothing", `the connection URL that ${environment} uses`, command);
+  }
   checkSmoke(config, environment, problem);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];
   for (const name of names) {
@@ -141,24 +146,6 @@ export function podChecks(config: PodConfig, context: SystemContext): void {
   }
   if (config.edge !== "local" && config.edge.rateLimits.length === 0) {
     problem("edge.rateLimits", "nothing", "at least one rate limit in production");
-  }
-}
-
-function checkBox(
-  { box: where, secrets }: PodConfig,
-  environment: string,
-  problem: SystemContext["problem"],
-) {
-  if (where === "local") {
-    problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
-  } else if (!where.hostKey) {
-    const command = `pulumi config set --path pod:box.hostKey "$(ssh-keyscan -t ed25519 ${where.host} | cut -d' ' -f2-)"`;
-    const allowed = `the pinned host key of ${where.host}, compared with the box itself`;
-    problem("box.hostKey", "nothing", allowed, command);
-  }
-  if (!secrets.databaseUrl) {
-    const command = "pulumi config set --secret pod:databaseUrl";
-    problem("databaseUrl", "nothing", `the connection URL that ${environment} uses`, command);
   }
 }
 

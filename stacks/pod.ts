@@ -5,7 +5,7 @@ import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { PackageChecks, Packages, type PackagesRelease } from "../components/packages/packages.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
-import type { Leg } from "../components/rollout/leg.ts";
+import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest, SmokeCheck } from "../components/rollout/manifest.ts";
 import { type Release, resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
@@ -45,7 +45,13 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
     publish(stack, release, verified.passed);
     return evidenceOf(stack, release, verified);
   });
-  return { live: config.live ?? null, kept: config.kept, ...addressesOf(stack), evidence };
+  return {
+    live: config.live ?? null,
+    kept: config.kept,
+    ...addressesOf(stack),
+    ...backupsOf(legs),
+    evidence,
+  };
 }
 
 /** The live release, and kept ones that were live before: what was done after their cutover stays done. */
@@ -73,6 +79,7 @@ async function apiLeg(site: Site, stack: PodStack): Promise<Leg> {
     render: (name, entry) => apiManifest(stack, name, entry),
     policy: podPolicy(stack),
     secrets: secretValues(stack.pod),
+    backedUp: stack.pod.secrets,
   });
 }
 

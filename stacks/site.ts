@@ -9,12 +9,19 @@ import type { EdgeLeg, EdgeLegArgs } from "../components/edge/leg.ts";
 import { type LegAddress, UnreachableError } from "../components/rollout/leg.ts";
 import { driverOf } from "../components/rollout/legs/drivers.ts";
 import type { TargetObservation } from "../components/rollout/observation.ts";
+import type { Vault } from "../components/vault/vault.ts";
 import type { EdgePlace } from "./config/edge.ts";
 import type { StackConfig } from "./config/read.ts";
 import { exampleRepository } from "./development.ts";
+import { boxVault, type DatabaseSecrets } from "./vault.ts";
 
 type EdgeArgs = Omit<EdgeLegArgs, keyof EdgePlace | "environment" | "observed" | "newReceipt"> & {
   readonly place: EdgePlace;
+};
+
+type BoxArgs = Omit<BoxLegArgs, "box" | "observed" | "before"> & {
+  /** Secrets of the system's database; given, it is backed up into the environment's vault. */
+  readonly backedUp?: DatabaseSecrets;
 };
 
 interface PreparedBox {
@@ -32,16 +39,21 @@ export class Site {
   readonly newReceipt = `r${Date.now().toString(36)}`;
   private readonly boxes = new Map<string, Promise<PreparedBox>>();
   private readonly example: pulumi.Resource[];
+  private readonly vault: Vault | null;
 
-  constructor(stack: StackConfig) {
+  /** @param vault the environment's own, made in this update; null: it has none, or another's */
+  constructor(stack: StackConfig, vault: Vault | null = null) {
     this.stack = stack;
+    this.vault = vault;
     this.example = stack.environment === "development" ? [exampleRepository(".switchyard/example.git")] : [];
   }
 
-  /** A leg on a box: the box is asked, and prepared where it is not. */
-  async boxLeg(location: Location, args: Omit<BoxLegArgs, "box" | "observed">): Promise<BoxLeg> {
+  /** A leg on a box: the box is asked, and prepared where it is not; what is backed up has its vault there first. */
+  async boxLeg(location: Location, { backedUp, ...args }: BoxArgs): Promise<BoxLeg> {
     const { box, observe } = await this.box(location);
-    return new BoxLeg({ ...args, box, observed: observe(args.system) });
+    const { system } = args;
+    const vault = backedUp ? boxVault(this.stack, this.vault, { system, box, secrets: backedUp }) : null;
+    return new BoxLeg({ ...args, box, observed: observe(system), before: vault ? [vault] : [] });
   }
 
   /** A leg on the edge; in development on this machine. */

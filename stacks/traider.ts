@@ -3,7 +3,7 @@ import type { ClusterManifest, ClusterService } from "../components/cluster/mani
 import type { Door } from "../components/cluster/objects/ground.ts";
 import { traiderRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
-import type { Leg } from "../components/rollout/leg.ts";
+import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
@@ -37,7 +37,7 @@ export async function traider(site: Site, opts?: pulumi.ComponentResourceOptions
   const leg = config.cluster === "local" ? await localLeg(site) : await clusterLeg(site, config.cluster);
   const releases = resolveReleases("traider", config, [leg], newReceipt);
   new Rollout("traider", { legs: [leg], releases, newReceipt }, opts);
-  return { live: config.live ?? null, kept: config.kept, ...addressesOf(config) };
+  return { live: config.live ?? null, kept: config.kept, ...addressesOf(config), ...backupsOf([leg]) };
 }
 
 async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">): Promise<Leg> {

@@ -27,9 +27,6 @@ export interface StepArgs {
 
 export type Step = local.Command | remote.Command;
 
-/** What a placed release's steps never take up again. The connection may follow the box; the verbs are no-ops then. */
-export const frozenProperties = ["create", "update", "delete", "stdin", "environment", "logging", "triggers"];
-
 /**
  * A Linux box: prepared from nothing (ALL-7), then asked by verbs of its toolkit. Editing the toolkit delivers the new
  * version and runs no step again, because a step's input is a verb and never a script.

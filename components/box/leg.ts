@@ -1,9 +1,16 @@
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import type { ReleaseEntry } from "../../stacks/config/fields.ts";
-import type { CutoverContext, Leg, LegAddress, LegRelease, PlaceContext } from "../rollout/leg.ts";
+import {
+  type CutoverContext,
+  frozenProperties,
+  type Leg,
+  type LegAddress,
+  type LegRelease,
+  type PlaceContext,
+} from "../rollout/leg.ts";
 import type { ReleaseManifest } from "../rollout/manifest.ts";
 import type { TargetObservation } from "../rollout/observation.ts";
-import { type Box, frozenProperties, type Step } from "./box.ts";
+import type { Box, Step } from "./box.ts";
 import type { Policy } from "./toolkit/records.ts";
 
 export interface BoxLegArgs {
@@ -17,6 +24,8 @@ export interface BoxLegArgs {
   readonly policy: Policy;
   /** Values of the secrets, by name of environment variable; they travel on standard input only. */
   readonly secrets: Readonly<Record<string, string>>;
+  /** What has to be there before the leg's first step: the system's vault, which backups go into. */
+  readonly before?: readonly pulumi.Resource[];
 }
 
 /** A leg on a Linux box: every step is a verb of the box's toolkit. */
@@ -25,6 +34,7 @@ export class BoxLeg implements Leg<ReleaseManifest> {
   readonly address: LegAddress;
   readonly observed: TargetObservation | null;
   readonly render: BoxLegArgs["render"];
+  readonly backups: Record<string, pulumi.Output<string>> = {};
   private readonly args: BoxLegArgs;
 
   constructor(args: BoxLegArgs) {
@@ -37,12 +47,12 @@ export class BoxLeg implements Leg<ReleaseManifest> {
 
   /** The policy: rules and times of the bake, which change in place. */
   prepare(parent: pulumi.Resource): pulumi.Resource {
-    const { box, policy, system } = this.args;
+    const { box, policy, system, before = [] } = this.args;
     const input = { ...policy, prepared: box.receipt };
     return box.step(
       `${system}-policy`,
       { verb: ["policy", system], input, inputIsPlain: true },
-      { parent, dependsOn: [box.ready] },
+      { parent, dependsOn: [box.ready, ...before] },
     );
   }
 
@@ -60,7 +70,7 @@ export class BoxLeg implements Leg<ReleaseManifest> {
     };
     next("preflight", "preflight", { fingerprint, colour, manifest, receipt, secrets }, "remove");
     if (manifest.schema && manifest.schema.change !== "none") {
-      next("backup", "backup", { receipt });
+      this.backups[release.name] = backupId(next("backup", "backup", { receipt }));
       next("migrate", "migrate", { receipt, kept });
     }
     next("place", "place", { receipt });
@@ -78,4 +88,12 @@ export class BoxLeg implements Leg<ReleaseManifest> {
       { parent, dependsOn: [...after], ignoreChanges: unanswered ? ["stdin"] : [] },
     );
   }
+}
+
+/** The vault's where there is one, else the machine's own. */
+function backupId({ stdout }: Step): pulumi.Output<string> {
+  return pulumi.unsecret(stdout).apply((text) => {
+    const made = JSON.parse(text || "null") as { id: string; vault: { id: string } | null } | null;
+    return made?.vault?.id ?? made?.id ?? "none";
+  });
 }

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { Client } from "ssh2";
-import type { BoxConfig } from "../../stacks/config/fields.ts";
+import type { BoxConfig } from "../../stacks/config/box.ts";
 import { UnreachableError } from "../rollout/leg.ts";
 import { shellCommand } from "./quote.ts";
 

@@ -1,9 +1,14 @@
 import { local } from "@pulumi/command";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { frozenProperties } from "../box/box.ts";
 import { shellCommand } from "../box/quote.ts";
-import type { CutoverContext, Leg, LegRelease, PlaceContext } from "../rollout/leg.ts";
+import {
+  type CutoverContext,
+  frozenProperties,
+  type Leg,
+  type LegRelease,
+  type PlaceContext,
+} from "../rollout/leg.ts";
 import type { TargetObservation } from "../rollout/observation.ts";
 import type { ClusterAddress } from "./driver.ts";
 import type { ClusterManifest, ClusterRelease } from "./manifest.ts";
@@ -36,6 +41,7 @@ export class ClusterLeg implements Leg<ClusterManifest> {
   readonly address: ClusterAddress;
   readonly observed: TargetObservation<ClusterManifest> | null;
   readonly render: Leg<ClusterManifest>["render"];
+  readonly backups: Record<string, pulumi.Output<string>> = {};
   private readonly args: ClusterLegArgs;
   private provider: kubernetes.Provider | null = null;
 
@@ -133,7 +139,10 @@ export class ClusterLeg implements Leg<ClusterManifest> {
     }
     apply(objects.filter((object) => !isWorkload(object)));
     if (manifest.migration) {
-      next("backup", "backup", { release: placed, migration: manifest.migration, receipt });
+      const made = next("backup", "backup", { release: placed, migration: manifest.migration, receipt });
+      this.backups[release.name] = pulumi
+        .unsecret(made.stdout)
+        .apply((text) => (JSON.parse(text || "{}") as { backup?: string }).backup ?? "none");
       next("migrate", "migrate", { release: placed, migration: manifest.migration, receipt });
     }
     apply(objects.filter(isWorkload));

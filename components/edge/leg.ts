@@ -2,7 +2,13 @@ import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import type { ReleaseEntry } from "../../stacks/config/fields.ts";
 import { shellCommand } from "../box/quote.ts";
-import type { CutoverContext, Leg, LegRelease, PlaceContext } from "../rollout/leg.ts";
+import {
+  type CutoverContext,
+  frozenProperties,
+  type Leg,
+  type LegRelease,
+  type PlaceContext,
+} from "../rollout/leg.ts";
 import type { TargetObservation } from "../rollout/observation.ts";
 import type { EdgeAddress } from "./api.ts";
 import { type EdgeSite, exposeWorker, placeVersion, registerWorker } from "./cloudflare.ts";
@@ -38,9 +44,6 @@ interface Step {
   readonly onDelete?: readonly string[];
   readonly isSecret?: boolean;
 }
-
-/** What a placed release's steps never take up again. */
-const frozenProperties = ["create", "update", "delete", "stdin", "environment", "logging", "triggers"];
 
 /**
  * A leg on Cloudflare's edge, or on the local edge of development. A release is an immutable version of one Worker;

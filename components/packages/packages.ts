@@ -1,7 +1,7 @@
 import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { frozenProperties } from "../box/box.ts";
 import { shellCommand } from "../box/quote.ts";
+import { frozenProperties } from "../rollout/leg.ts";
 import type { PackageSpec } from "./package.ts";
 
 /** A release whose packages are registered: the live one, and kept ones that were live before. */

@@ -17,6 +17,8 @@ export interface Leg<Manifest extends object = object> {
   readonly observed: TargetObservation<Manifest> | null;
   /** Plain text from plain values: what a release is on this target. */
   readonly render: (name: string, entry: ReleaseEntry) => Manifest;
+  /** The backup made before each placed release's migration, by release: what a restore asks for. */
+  readonly backups?: Readonly<Record<string, pulumi.Output<string>>>;
   /** What belongs to the leg and not to a release: policy, stable Service, Worker. Changes in place. */
   prepare(parent: pulumi.Resource): pulumi.Resource;
   /** Everything a release goes through here before traffic; returns its guard, the last step. */
@@ -46,6 +48,15 @@ export interface PlaceContext {
   /** Fingerprints of the other releases that stay placed. */
   readonly kept: readonly string[];
 }
+
+/** For the update's output; nothing where no release came with a migration. */
+export function backupsOf(legs: readonly Leg[]): { backups?: Record<string, pulumi.Output<string>> } {
+  const backups = Object.assign({}, ...legs.map((leg) => leg.backups));
+  return Object.keys(backups).length === 0 ? {} : { backups };
+}
+
+/** What a placed release's steps never take up again. The connection may follow the box; the verbs are no-ops then. */
+export const frozenProperties = ["create", "update", "delete", "stdin", "environment", "logging", "triggers"];
 
 export interface CutoverContext {
   readonly parent: pulumi.Resource;

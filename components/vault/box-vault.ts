@@ -24,6 +24,8 @@ export interface BoxVaultArgs {
   readonly configuration: VaultConfiguration | null;
   /** Days that the box keeps its journal. @default 30 */
   readonly logDays?: number;
+  /** What has to be whole before anything is stored. */
+  readonly after?: readonly pulumi.Resource[];
 }
 
 /**
@@ -36,13 +38,13 @@ export class BoxVault extends pulumi.ComponentResource {
 
   constructor(system: string, args: BoxVaultArgs, opts?: pulumi.ComponentResourceOptions) {
     super("switchyard:vault:BoxVault", `${system}-vault`, {}, opts);
-    const { box, target, password, database, configuration, logDays = 30 } = args;
+    const { box, target, password, database, configuration, logDays = 30, after = [] } = args;
     const settings = { system, target, password, database, configuration, logDays, prepared: box.receipt };
     const input = target.kind === "s3" ? pulumi.output(settings) : settings;
     this.ready = box.step(
       `${system}-vault`,
       { verb: ["vault-prepare", system], input, onDelete: ["vault-forget", system] },
-      { parent: this, dependsOn: [box.ready] },
+      { parent: this, dependsOn: [box.ready, ...after] },
     );
     this.registerOutputs({});
   }

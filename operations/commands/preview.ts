@@ -1,6 +1,6 @@
+import { refused } from "../deploy.ts";
 import { runPreview } from "../engine.ts";
 import { failuresBySystem, stepResolver } from "../events.ts";
-import { badLive } from "../pins.ts";
 import { planned } from "../plan.ts";
 import { showProgress } from "../progress.ts";
 import { exit, readPins } from "../session.ts";
@@ -31,7 +31,7 @@ export const preview: Define = (program, run) => {
           return exit.failed;
         }
         for (const line of planned(file.pins, result.record)) session.voice.line(line);
-        for (const { system, release, reason } of badLive(file.pins)) {
+        for (const { system, release, reason } of await refused(session, file)) {
           session.voice.line(`${system}: up would refuse ${release}, it is marked bad (${reason})`);
         }
         const steps = result.record.finished.map(({ system, release, name, op }) => ({

@@ -61,22 +61,6 @@ export const source = z.union([
   z.strictObject({ artifact: z.string().min(1) }),
 ]);
 
-/** Where a system's box is: this machine (development only) or one over SSH with its host key pinned. */
-export const box = z.union([
-  z.literal("local"),
-  z.strictObject({
-    host: z.string().min(1),
-    port: port.default(22),
-    user: z.string().min(1).default("root"),
-    hostKey: z
-      .string()
-      .regex(/^(ssh|ecdsa)-\S+ \S+/, "a public host key: ssh-ed25519 AAAA…")
-      .optional(),
-  }),
-]);
-
-export type BoxConfig = z.infer<typeof box>;
-
 /** Times and limits of the bake; they change in place, without a release. */
 export const bake = z.strictObject({
   seconds: seconds.optional(),

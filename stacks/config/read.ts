@@ -5,6 +5,7 @@ import { type PodConfig, podChecks, podSchema, podSecrets } from "../pod.config.
 import { type SanctumConfig, sanctumChecks, sanctumSchema, sanctumSecrets } from "../sanctum.config.ts";
 import { type TraiderConfig, traiderChecks, traiderSchema, traiderSecrets } from "../traider.config.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
+import { type VaultConfig, vaultChecks, vaultSchema, vaultSecrets, vaultSystems } from "./vault.ts";
 
 /** A stack's config as the engine or the stack's file gives it. */
 export type RawConfig = ReadonlyMap<string, RawValue>;
@@ -34,6 +35,8 @@ export interface StackConfig extends SystemConfigs {
   readonly environment: EnvironmentName;
   /** Systems that the stack's config names; one that it stops naming is not destroyed by that (docs/decisions/0008). */
   readonly systems: readonly SystemName[];
+  /** Where the systems' backups go; of an environment, not of a system. */
+  readonly vault: VaultConfig;
   /** Key of the secrets' revisions; present whenever a system has secrets. */
   readonly fingerprintKey: string | undefined;
 }
@@ -71,24 +74,26 @@ export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
   const read: Partial<Record<SystemName, object>> = {};
   for (const system of systemNames) {
     if (!isNamed(system, raw)) continue;
-    const config = readSystem(system, raw, problems);
+    const config = readNamespace(system, systems[system], raw, problems);
     if (!config) continue;
     const { checks } = systems[system] as { checks: (config: object, context: SystemContext) => void };
     checks(config, contextOf(system, environment, problems));
     read[system] = config;
     if (Object.keys(config.secrets).length > 0 && fingerprintKey === undefined) problems.push(withoutKey);
   }
-  if (problems.length > 0) throw new ConfigError(stack, [...new Set(problems)]);
+  const vault = readVault(environment, Object.keys(read), raw, problems);
+  if (problems.length > 0 || vault === null) throw new ConfigError(stack, [...new Set(problems)]);
   return {
     environment,
     fingerprintKey,
+    vault,
     systems: Object.keys(read) as SystemName[],
     ...(read as SystemConfigs),
   };
 }
 
-const isNamed = (system: SystemName, raw: RawConfig) =>
-  [...raw.keys()].some((key) => key.startsWith(`${system}:`));
+const isNamed = (namespace: string, raw: RawConfig) =>
+  [...raw.keys()].some((key) => key.startsWith(`${namespace}:`));
 
 const withoutKey: ConfigProblem = {
   key: "switchyard:fingerprintKey",
@@ -114,17 +119,31 @@ function parseValue(text: string): unknown {
   }
 }
 
-function readSystem(
-  namespace: SystemName,
+/** A stack of systems that keep nothing on a box needs no vault. */
+function readVault(
+  environment: EnvironmentName,
+  named: readonly string[],
+  raw: RawConfig,
+  problems: ConfigProblem[],
+): VaultConfig | null {
+  const described = { schema: vaultSchema, secrets: vaultSecrets };
+  const vault = readNamespace("vault", described, raw, problems) as VaultConfig | null;
+  const isWanted = isNamed("vault", raw) || vaultSystems.some((system) => named.includes(system));
+  if (vault && isWanted) vaultChecks(vault, contextOf("vault", environment, problems));
+  return vault;
+}
+
+function readNamespace(
+  namespace: string,
+  { schema, secrets: names }: { readonly schema: z.ZodType; readonly secrets: readonly string[] },
   raw: RawConfig,
   problems: ConfigProblem[],
 ): { readonly secrets: Readonly<Record<string, string>> } | null {
-  const { schema, secrets: names } = systems[namespace];
   const secrets = readSecrets(namespace, names, raw, problems);
   const members = [...raw]
     .filter(([key]) => key.startsWith(`${namespace}:`))
     .map(([key, { value, secret }]) => [key.slice(namespace.length + 1), { value, secret }] as const)
-    .filter(([name]) => !(names as readonly string[]).includes(name));
+    .filter(([name]) => !names.includes(name));
   for (const [name, { secret }] of members) {
     if (!secret) continue;
     const key = `${namespace}:${name}`;
@@ -166,7 +185,7 @@ function readSecrets(
 }
 
 function refuseUnknownNamespaces(raw: RawConfig, problems: ConfigProblem[]): void {
-  const known = ["switchyard", ...Object.keys(systems)];
+  const known = ["switchyard", "vault", ...Object.keys(systems)];
   for (const [key] of raw) {
     const [namespace = "", name = ""] = key.split(":");
     if (providerNamespaces.has(namespace)) continue;

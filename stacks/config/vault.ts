@@ -6,6 +6,9 @@ import type { SystemContext } from "./read.ts";
 /** Keys of namespace `vault` that are secrets; the middle two only with `endpoint`, whose bucket is not ours to make. */
 export const vaultSecrets = ["password", "accessKeyId", "secretAccessKey", "configurationKey"] as const;
 
+/** Systems with a database beside them on a box: each backs up into the vault under an identity of its own. */
+export const vaultSystems = ["chrono", "pod", "deia"] as const;
+
 const days = z.number("a number of days").int("whole days").min(1, "1 day or more").max(3650, "10 years");
 
 export const vaultSchema = z

@@ -49,6 +49,10 @@ describe("releasing, and going back", () => {
     );
     expect((await project.run("release", "alpha", "v1")).err).toContain("say --allow-bad");
     expect(await project.journal()).toEqual([]);
+    // Nobody else's release waits for it.
+    await project.run("release", "beta", "v2");
+    expect((await project.run("preview")).out).not.toContain("marked bad");
+    await project.run("release", "beta", "v1", "--allow-bad");
     expect((await project.run("up", "--allow-bad")).code).toBe(0);
     expect(await project.serves("alpha")).toEqual({ release: "v1", settings: { level: 1 } });
     expect(await pinsOf(project)).toEqual({ live: "v1", kept: [], bad: {} });

@@ -14,7 +14,7 @@ const development = readStackConfig(
     [],
   ),
 );
-const secrets = ["chrono:databaseUrl", "chrono:redisUrl", "switchyard:fingerprintKey"];
+const secrets = ["chrono:databaseUrl", "chrono:redisUrl", "switchyard:fingerprintKey", "vault:password"];
 const production = readStackConfig(
   "production",
   rawConfig(
@@ -24,6 +24,10 @@ const production = readStackConfig(
       "chrono:databaseUrl": "postgres://chrono:pw@db/chrono",
       "chrono:redisUrl": "redis://cache",
       "switchyard:fingerprintKey": "key",
+      "vault:bucket": "backups",
+      "vault:region": "eu-central-1",
+      "vault:configuration": '{"git":"https://git.example/boxes.git"}',
+      "vault:password": "never lose it",
     },
     secrets,
   ),

@@ -15,8 +15,12 @@ const production = {
   "chrono:databaseUrl": "postgres://chrono@db/chrono",
   "chrono:redisUrl": "redis://cache",
   "switchyard:fingerprintKey": "k".repeat(64),
+  "vault:bucket": "switchyard-production",
+  "vault:region": "eu-central-1",
+  "vault:configuration": '{"git":"https://git.example/boxes.git"}',
+  "vault:password": "never lose it",
 };
-const secrets = ["chrono:databaseUrl", "chrono:redisUrl", "switchyard:fingerprintKey"];
+const secrets = ["chrono:databaseUrl", "chrono:redisUrl", "switchyard:fingerprintKey", "vault:password"];
 
 function problemsOf(stack: string, texts: Record<string, string>, secretKeys: string[] = []) {
   try {
@@ -48,6 +52,53 @@ describe("a config that is right", () => {
 
   test("leaves the providers' own namespaces alone", () => {
     expect(problemsOf("development", { ...development, "aws:region": "eu-central-1" })).toEqual([]);
+  });
+});
+
+describe("the vault of an environment", () => {
+  const keysOf = (stack: string, texts: Record<string, string>) =>
+    problemsOf(stack, texts, secrets).map(({ key }) => key);
+  const without = (...names: string[]) =>
+    Object.fromEntries(
+      Object.entries(production).filter(([key]) => !names.some((one) => key.startsWith(one))),
+    );
+
+  test("is read with its defaults and its secrets, apart from every system", () => {
+    const { systems, vault } = readStackConfig("production", rawConfig(production, secrets));
+    expect(systems).toEqual(["chrono"]);
+    expect(vault).toEqual({
+      bucket: "switchyard-production",
+      region: "eu-central-1",
+      retention: { days: 90, mode: "GOVERNANCE" },
+      logDays: 30,
+      configuration: { git: "https://git.example/boxes.git", branch: "main" },
+      secrets: { password: "never lose it" },
+    });
+  });
+
+  test("is there wherever something is backed up, but in development", () => {
+    expect(keysOf("production", without("vault:"))).toEqual(["vault:bucket", "vault:configuration.git"]);
+    expect(keysOf("development", development)).toEqual([]);
+    expect(readStackConfig("development", rawConfig(development, [])).vault.secrets).toEqual({});
+    // What keeps nothing on a box has nothing to keep: TRAIDER's backup is a Job before its migration.
+    expect(keysOf("staging", { "traider:cluster": "local" })).not.toContain("vault:bucket");
+  });
+
+  test("has every key checked: unknown ones, secrets in clear, numbers", () => {
+    expect(keysOf("production", { ...production, "vault:days": "3", "vault:logDays": "0" })).toEqual([
+      "vault:logDays",
+      "vault:days",
+    ]);
+    const [problem] = problemsOf(
+      "production",
+      production,
+      secrets.filter((key) => key !== "vault:password"),
+    );
+    expect(problem).toMatchObject({ key: "vault:password", found: "a value in clear" });
+    expect(keysOf("production", { ...without("vault:password"), "chrono:databaseAdminUrl": "x" })).toEqual([
+      "chrono:databaseAdminUrl",
+      "vault:password",
+    ]);
   });
 });
 

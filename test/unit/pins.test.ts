@@ -220,6 +220,22 @@ describe("marks and fingerprints", () => {
     expect(clearBad(pins, "chrono", "v2").chrono!.releases.v2!.bad).toBeUndefined();
   });
 
+  it("looks for bad ones where something changed, and everywhere when nothing did", () => {
+    const bad = { chrono: { live: "v2", kept: [], keep: 1, releases: { v2: { ...v2, bad: "crash" } } } };
+    const podAt = (live: string) => ({
+      pod: { live, kept: [], keep: 1, releases: { v1: { version: "v1" }, v3: { version: "v3" } } },
+    });
+    const before = { ...bad, ...podAt("v1") };
+    expect(badLive({ ...bad, ...podAt("v3") }, before)).toEqual([]);
+    const chronos = [{ system: "chrono", release: "v2", reason: "crash" }];
+    expect(badLive(before, before)).toEqual(chronos);
+    expect(badLive(before)).toEqual(chronos);
+    const chronoMoved = { ...before, chrono: { ...bad.chrono, live: "v1" } };
+    expect(badLive(before, chronoMoved)).toEqual(chronos);
+    // A system that was not there before is a change of its own.
+    expect(badLive(before, bad)).toEqual([]);
+  });
+
   it("records what was placed with its settings, only for live and kept, never over a pinned fingerprint", () => {
     const pins = chrono({
       live: "v3",
