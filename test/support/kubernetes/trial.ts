@@ -1,0 +1,80 @@
+import { Checkout, type Ended } from "../checkout.ts";
+
+/** A checkout whose stack is one environment of some systems, config and all, as its people have it. */
+export class ClusterTrial {
+  readonly checkout: Checkout;
+
+  constructor(environment: NodeJS.ProcessEnv) {
+    this.checkout = new Checkout({ environment });
+  }
+
+  /** Makes the stack; what its file had in the repository is not kept. */
+  async make(
+    stack: string,
+    config: Readonly<Record<string, unknown>>,
+    secrets: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    this.checkout.editConfig((document) => document.set("config", config), stack);
+    const made = await this.checkout.pulumi("stack", "init", "--stack", stack);
+    if (made.code !== 0) throw new Error(made.output);
+    for (const [key, value] of Object.entries(secrets)) {
+      const words = [
+        "operations/switchyard.sh",
+        "pulumi",
+        "config",
+        "set",
+        "--stack",
+        stack,
+        "--secret",
+        key,
+      ];
+      const set = await this.checkout.start(words, value).ended;
+      if (set.code !== 0) throw new Error(set.output);
+    }
+  }
+
+  /** Keys of a system's namespace, as a person with an editor changes them. */
+  edit(stack: string, system: string, values: Readonly<Record<string, unknown>>): void {
+    this.checkout.editConfig((document) => {
+      for (const [key, value] of Object.entries(values))
+        document.setIn(["config", `${system}:${key}`], value);
+    }, stack);
+  }
+
+  up(stack: string, ...words: readonly string[]): Promise<Ended> {
+    return this.checkout.pulumi("up", "--stack", stack, "--yes", "--skip-preview", ...words);
+  }
+
+  /** The whole state as text. */
+  async state(stack: string): Promise<string> {
+    const { stdout } = await this.checkout.pulumi("stack", "export", "--stack", stack);
+    return stdout;
+  }
+}
+
+/**
+ * What the engine did, in the order in which it ended, without fingerprints. Objects of one list are registered side by
+ * side: between two steps of the program they are in the order of their names.
+ * @example ["create traider-v2-verify", "create traider-v2-configmap, traider-v2-secret-backend"]
+ */
+export function stepsOf({ output }: Pick<Ended, "output">): string[] {
+  const line = /^\s*[-+~]*\s+(kubernetes|command):\S+ (\S+) (.+)$/;
+  const done: { by: string; what: string; name: string }[] = [];
+  for (const text of output.split("\n")) {
+    const [, by = "", name = "", said = ""] = line.exec(text.replaceAll("**", "")) ?? [];
+    const [what] = /^(created|updated|deleted|replaced|(creating|updating|deleting) failed)/.exec(said) ?? [];
+    if (what === undefined) continue;
+    const step = { by, what, name: name.replace(/-[0-9a-f]{12}/, "") };
+    if (!done.some((one) => one.what === step.what && one.name === step.name)) done.push(step);
+  }
+  const steps: string[] = [];
+  for (let index = 0; index < done.length; ) {
+    const { by, what } = done[index]!;
+    let end = index + 1;
+    while (by === "kubernetes" && done[end]?.by === by && done[end]?.what === what) end += 1;
+    const names = done.slice(index, end).map(({ name }) => name);
+    steps.push(`${names.toSorted().join(", ")} ${what}`);
+    index = end;
+  }
+  return steps;
+}
