@@ -93,7 +93,7 @@ export async function makeCertificate(box: Box, days: number): Promise<void> {
   );
 }
 
-const ollamaUnit = `[Unit]
+export const ollamaUnit = `[Unit]
 Description=stand-in for Ollama
 [Service]
 ExecStart=/usr/bin/node -e 'require("http").createServer((q, a) => a.end(q.url === "/api/tags" ? "{\\\\"models\\\\":[{\\\\"name\\\\":\\\\"llama3:8b\\\\"}]}" : "")).listen(11434)'

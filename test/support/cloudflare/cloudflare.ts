@@ -52,6 +52,11 @@ export class Cloudflare {
     return `${this.origin}/api`;
   }
 
+  /** Where a hostname's Worker answers. */
+  front(host: string): string {
+    return `${this.origin}/front/${host}`;
+  }
+
   /** Of the engine that is to come here. */
   get environment(): Record<string, string> {
     const redirect = pathToFileURL(new URL("redirect.ts", import.meta.url).pathname).href;
@@ -93,7 +98,7 @@ export class Cloudflare {
     const [, kind, ...rest] = pathname.split("/");
     if (kind === "front") {
       const [host = "", ...path] = rest;
-      return this.front(request, response, host, `/${path.join("/")}`);
+      return this.serve(request, response, host, `/${path.join("/")}`);
     }
     const [, , , collection = "", worker = "", what, id] = rest;
     if (request.headers.authorization !== "Bearer token-of-the-test") {
@@ -166,7 +171,7 @@ export class Cloudflare {
     return all.sort((one, other) => (one.created < other.created ? 1 : -1));
   }
 
-  private front(request: IncomingMessage, response: ServerResponse, host: string, path: string): void {
+  private serve(request: IncomingMessage, response: ServerResponse, host: string, path: string): void {
     const worker = this.workerOf(host);
     const shares = this.deployments.get(worker)?.at(-1)?.versions ?? [];
     const header = String(request.headers["cloudflare-workers-version-overrides"] ?? "");

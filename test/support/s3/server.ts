@@ -38,14 +38,15 @@ export class S3Server {
   /** Folder of the objects as they are kept: `<bucket>/<key>`. */
   readonly objects: string;
   private readonly folder: string;
-  private readonly root: Key;
+  /** Who may do everything. */
+  readonly rootKey: Key;
   private readonly processes: ChildProcess[] = [];
 
   private constructor(folder: string, address: string) {
     this.folder = folder;
     this.endpoint = `http://${address}`;
     this.objects = join(folder, "objects");
-    this.root = { accessKeyId: "root", secretAccessKey: randomBytes(20).toString("hex") };
+    this.rootKey = { accessKeyId: "root", secretAccessKey: randomBytes(20).toString("hex") };
     for (const name of ["objects", "versions", "users"]) mkdirSync(join(folder, name));
   }
 
@@ -90,7 +91,7 @@ export class S3Server {
   }
 
   /** @param key default: the server's root, who may do everything */
-  ask({ method, path, headers = {}, body = "" }: Ask, key: Key = this.root): Promise<Answer> {
+  ask({ method, path, headers = {}, body = "" }: Ask, key: Key = this.rootKey): Promise<Answer> {
     const length = { "content-length": String(Buffer.byteLength(body)) };
     const md5 = { "content-md5": createHash("md5").update(body).digest("base64") };
     const url = new URL(path, "http://s3.test");
@@ -118,7 +119,7 @@ export class S3Server {
     const body = new URLSearchParams({ Version: "2010-05-08", ...parameters }).toString();
     const url = new URL("http://iam.test/");
     const headers = { "content-type": "application/x-www-form-urlencoded" };
-    const key = { ...this.root, region: "us-east-1", service: "iam" };
+    const key = { ...this.rootKey, region: "us-east-1", service: "iam" };
     const signed = sign({ method: "POST", url, headers }, key, new Date(), sha256(body));
     return must(await send(this.at("iam.sock"), "POST", url, signed, body)).body;
   }
@@ -128,7 +129,7 @@ export class S3Server {
   }
 
   private async run([program = "", ...words]: readonly string[], socket: string): Promise<void> {
-    const { accessKeyId, secretAccessKey } = this.root;
+    const { accessKeyId, secretAccessKey } = this.rootKey;
     const env = {
       ...process.env,
       ROOT_ACCESS_KEY_ID: accessKeyId,

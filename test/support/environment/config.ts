@@ -1,0 +1,117 @@
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { answersOf, certificate, command as controller } from "../deia.ts";
+import { repository } from "./machine.ts";
+
+export type StackName = "staging" | "production";
+export type Config = Record<string, unknown>;
+
+/** Releases that every system has in the trial. */
+export const releases = ["v1", "v2", "v3", "bad"] as const;
+export type Release = (typeof releases)[number];
+
+/** Tag of the example that a release is made of. */
+export const tagOf = (release: Release) => (release === "bad" ? "broken" : release);
+
+export interface Owned {
+  /** Public host keys of the boxes, by system. */
+  readonly hostKeys: Readonly<Record<"chrono" | "pod" | "deia", string>>;
+  /** Images of POD's API, by release. */
+  readonly podApi: Readonly<Record<string, string>>;
+  readonly cloudflareApi: string;
+}
+
+/** A stack's file as it is committed. */
+export function committed(stack: StackName): Config {
+  const path = new URL(`../../../Pulumi.${stack}.yaml`, import.meta.url);
+  return (parse(readFileSync(path, "utf8")) as { config: Config }).config;
+}
+
+/**
+ * The committed file, completed as its owner does it, and led to the example in the place of the five systems' own code.
+ * Times are the test's.
+ */
+export function configOf(stack: StackName, owned: Owned): Config {
+  const text = JSON.stringify(committed(stack)).replaceAll(/(?<![0-9a-f])0{32,64}(?![0-9a-f])/g, (zeros) =>
+    "a".repeat(zeros.length),
+  );
+  const config = JSON.parse(text) as Config;
+  const change = (key: string, more: object) => {
+    config[key] = { ...(config[key] as object | undefined), ...more };
+  };
+  const { hostKeys, podApi, cloudflareApi: api } = owned;
+  for (const [system, hostKey] of Object.entries(hostKeys)) change(`${system}:box`, { hostKey });
+  for (const system of ["chrono", "pod"]) change(`${system}:edge`, { api });
+  const example = {
+    source: { git: repository },
+    build: ["node build.mjs"],
+    service: ["node", "dist/service.mjs"],
+    bake: { seconds: 4, shortSeconds: 1, healthSeconds: 15, probesPerSecond: 20 },
+    workers: { folder: ".switchyard/workers/{version}" },
+  };
+  for (const system of ["chrono", "sanctum", "pod", "traider", "deia"]) {
+    config[`${system}:bake`] = example.bake;
+    config[`${system}:releases`] = Object.fromEntries(
+      releases.map((name, index) => [
+        name,
+        {
+          version: tagOf(name),
+          colour: index % 2 === 0 ? "blue" : "green",
+          ...imagesOf(system, name),
+        },
+      ]),
+    );
+  }
+  for (const system of ["chrono", "deia"]) {
+    config[`${system}:source`] = example.source;
+    config[`${system}:build`] = example.build;
+  }
+  config["chrono:services"] = {
+    api: { command: example.service },
+    dashboard: { command: example.service },
+    oracle: { command: ["env", "MODE=singleton", ...example.service] },
+  };
+  config["chrono:workers"] = { content: example.workers };
+  if (stack === "staging") {
+    config["sanctum:gates"] = { evidence: "run", targetRps: 20, loadSeconds: 2, soakMinutes: 0.05 };
+  }
+  change("pod:api", { repository: "ghcr.io/pod-protocol/pod-api" });
+  config["pod:frontend"] = { content: example.workers, assets: "site" };
+  config["pod:smoke"] = {
+    database: "/health/db",
+    authentication: "/api/private",
+    rateLimit: { path: "/api/limited", requests: 50 },
+  };
+  config["pod:scans"] = [{ name: "image vulnerabilities", command: ["./scan.sh", "{subject}"] }];
+  config["pod:packages"] = [];
+  change("deia:controller", { command: controller });
+  config["deia:maintenance"] = { journalSeconds: 1, drainSeconds: 15 };
+  config["deia:checklist"] = {
+    units: { postgres: "postgresql", ollama: "ollama", redis: "redis-server" },
+    certificate,
+  };
+  config["deia:answers"] = Object.fromEntries(releases.map((name) => [name, answersOf()]));
+  return config;
+
+  function imagesOf(system: string, release: Release): object {
+    const digest = (digits: string) => `sha256:${digits.repeat(64).slice(0, 64)}`;
+    const one = `${releases.indexOf(release) + 1}`;
+    if (system === "sanctum") {
+      return {
+        images: { auth: digest(`a${one}`), directory: digest(`b${one}`), messaging: digest(`c${one}`) },
+      };
+    }
+    if (system === "traider") {
+      const provides = release === "v3" ? 3 : 2;
+      const schema = { provides, needs: 1, change: release === "v2" || release === "v3" ? "expand" : "none" };
+      const images = {
+        backend: digest(`d${one}`),
+        frontend: digest(`e${one}`),
+        migration: digest(`f${one}`),
+      };
+      return { images, schema };
+    }
+    if (system === "pod") return { images: { api: podApi[release], mcp: digest(`9${one}`) } };
+    return {};
+  }
+}

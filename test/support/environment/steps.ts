@@ -1,0 +1,43 @@
+import type { Ended } from "../checkout.ts";
+
+/** What the engine did of each system, in the order in which it ended; `vault` is the environment's own. */
+export type Steps = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * By system, without fingerprints: what runs side by side with other systems is told apart by its name. Objects of one
+ * list are registered side by side: between two steps of the program they are one line, in the order of their names.
+ */
+export function stepsBySystem({ output }: Pick<Ended, "output">): Steps {
+  const line = /^\s*[-+~]*\s+(kubernetes|command|cloudflare|aws):\S+ (\S+) (.+)$/;
+  const bySystem = new Map<
+    string,
+    { readonly objects: boolean; readonly what: string; readonly name: string }[]
+  >();
+  for (const text of output.split("\n")) {
+    const [, by = "", full = "", said = ""] = line.exec(text.replaceAll("**", "")) ?? [];
+    const [what] = /^(created|updated|deleted|replaced|(creating|updating|deleting) failed)/.exec(said) ?? [];
+    if (what === undefined) continue;
+    const [system = ""] = full.split("-");
+    const name = full.replace(/-[0-9a-f]{12}/, "").slice(system.length + 1);
+    const steps = bySystem.get(system) ?? [];
+    if (steps.some((one) => one.what === what && one.name === name)) continue;
+    steps.push({ objects: by === "kubernetes" || by === "aws", what, name });
+    bySystem.set(system, steps);
+  }
+  return Object.fromEntries([...bySystem].map(([system, steps]) => [system, together(steps)]));
+}
+
+function together(
+  done: readonly { readonly objects: boolean; readonly what: string; readonly name: string }[],
+) {
+  const lines: string[] = [];
+  for (let index = 0; index < done.length; ) {
+    const { objects, what } = done[index]!;
+    let end = index + 1;
+    while (objects && done[end]?.objects && done[end]?.what === what) end += 1;
+    const names = done.slice(index, end).map(({ name }) => name);
+    lines.push(`${names.toSorted().join(", ")} ${what}`);
+    index = end;
+  }
+  return lines;
+}
