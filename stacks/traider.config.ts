@@ -116,6 +116,16 @@ export function traiderImage(
   return imageOf(repository, named, entry.version ?? name);
 }
 
+/** Image of a release's migration; null where it brings none. */
+export function traiderMigrationImage(
+  { migration }: TraiderConfig,
+  name: string,
+  { schema, images, version = name }: ReleaseEntry,
+): string | null {
+  if (!migration || !schema || schema.change === "none") return null;
+  return imageOf(migration.repository, images?.migration, version);
+}
+
 /** Live trading in production and nowhere else, debugging never there; sizes and databases as documented (TRD-1). */
 export function traiderChecks(config: TraiderConfig, context: SystemContext): void {
   const { environment, problem } = context;
@@ -129,6 +139,8 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
         const image = traiderImage(config, service, name, config.releases[name] ?? {});
         checkImage(`releases.${name}.images.${service}`, image, environment, problem);
       }
+      const migration = traiderMigrationImage(config, name, config.releases[name] ?? {});
+      if (migration) checkImage(`releases.${name}.images.migration`, migration, environment, problem);
     }
     if (config.services.worker.command === undefined) {
       const allowed = "the words that start the trading worker in the backend's image";

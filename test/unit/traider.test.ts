@@ -124,6 +124,11 @@ describe("TRAIDER's config", () => {
       `releases.v1.images.worker: found traider-backend:v1; allowed: ${allowed}`,
     ]);
     expect(problemsOf("staging", config)).toEqual([]);
+    const schema = { provides: 2, needs: 1, change: "expand" };
+    const migration = { repository: "traider-migration", backup: ["backup"] };
+    expect(problemsOf("production", configOf({ migration, releases: { v1: { images, schema } } }))).toEqual([
+      `releases.v1.images.migration: found traider-migration:v1; allowed: ${allowed}`,
+    ]);
   });
 
   it("asks for a cluster, its secrets and the worker's command outside development", () => {
