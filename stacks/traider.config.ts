@@ -105,15 +105,14 @@ export type TraiderService = (typeof traiderServices)[number];
 
 /** Image of a service in a release; the worker is the backend's image with a command of its own. */
 export function traiderImage(
-  config: TraiderConfig,
+  { services }: TraiderConfig,
   service: TraiderService,
   name: string,
-  entry: ReleaseEntry,
+  { images, version = name }: ReleaseEntry,
 ): string {
-  const repository =
-    config.services[service].repository ?? `traider-${service === "worker" ? "backend" : service}`;
-  const named = entry.images?.[service] ?? (service === "worker" ? entry.images?.backend : undefined);
-  return imageOf(repository, named, entry.version ?? name);
+  const like = service === "worker" ? "backend" : service;
+  const repository = services[service].repository ?? services[like].repository ?? `traider-${like}`;
+  return imageOf(repository, images?.[service] ?? images?.[like], version);
 }
 
 /** Image of a release's migration; null where it brings none. */

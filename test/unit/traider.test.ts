@@ -163,6 +163,10 @@ describe("a release of TRAIDER", () => {
       `traider-backend@${digest("b")}`,
     ]);
     expect(services[2]?.command).toEqual(["python", "-m", "traider.worker"]);
+    const elsewhere = configOf({ services: { worker, backend: { repository: "registry.example/backend" } } });
+    expect(traiderManifest(stackOf("production", elsewhere), "v1", { images }).services[2]?.image).toBe(
+      `registry.example/backend@${digest("b")}`,
+    );
   });
 
   it("is asked three ways whether it is well (TRD-3)", () => {
