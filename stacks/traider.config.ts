@@ -105,15 +105,24 @@ export type TraiderService = (typeof traiderServices)[number];
 
 /** Image of a service in a release; the worker is the backend's image with a command of its own. */
 export function traiderImage(
-  config: TraiderConfig,
+  { services }: TraiderConfig,
   service: TraiderService,
   name: string,
-  entry: ReleaseEntry,
+  { images, version = name }: ReleaseEntry,
 ): string {
-  const repository =
-    config.services[service].repository ?? `traider-${service === "worker" ? "backend" : service}`;
-  const named = entry.images?.[service] ?? (service === "worker" ? entry.images?.backend : undefined);
-  return imageOf(repository, named, entry.version ?? name);
+  const like = service === "worker" ? "backend" : service;
+  const repository = services[service].repository ?? services[like].repository ?? `traider-${like}`;
+  return imageOf(repository, images?.[service] ?? images?.[like], version);
+}
+
+/** Image of a release's migration; null where it brings none. */
+export function traiderMigrationImage(
+  { migration }: TraiderConfig,
+  name: string,
+  { schema, images, version = name }: ReleaseEntry,
+): string | null {
+  if (!migration || !schema || schema.change === "none") return null;
+  return imageOf(migration.repository, images?.migration, version);
 }
 
 /** Live trading in production and nowhere else, debugging never there; sizes and databases as documented (TRD-1). */
@@ -129,6 +138,8 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
         const image = traiderImage(config, service, name, config.releases[name] ?? {});
         checkImage(`releases.${name}.images.${service}`, image, environment, problem);
       }
+      const migration = traiderMigrationImage(config, name, config.releases[name] ?? {});
+      if (migration) checkImage(`releases.${name}.images.migration`, migration, environment, problem);
     }
     if (config.services.worker.command === undefined) {
       const allowed = "the words that start the trading worker in the backend's image";

@@ -18,6 +18,7 @@ import {
   type TraiderService,
   traiderEnvironment,
   traiderImage,
+  traiderMigrationImage,
   traiderServices,
 } from "./traider.config.ts";
 
@@ -75,7 +76,7 @@ export function traiderManifest(stack: TraiderStack, name: string, entry: Releas
   const { environment, traider: config } = stack;
   const { migration, cluster } = config;
   const version = entry.version ?? name;
-  const migrated = entry.images?.migration ?? (migration ? version : undefined);
+  const image = traiderMigrationImage(config, name, entry);
   return {
     environment,
     system: "traider",
@@ -83,12 +84,10 @@ export function traiderManifest(stack: TraiderStack, name: string, entry: Releas
     version,
     namespace: cluster === "local" ? "traider" : cluster.namespace,
     services: traiderServices.map((service) => containerOf(stack, service, name, entry)),
-    ...(migration && entry.schema && entry.schema.change !== "none"
+    ...(migration && image !== null
       ? {
           migration: {
-            image: migrated?.startsWith("sha256:")
-              ? `${migration.repository}@${migrated}`
-              : `${migration.repository}:${migrated}`,
+            image,
             backup: migration.backup,
             apply: migration.apply,
             verify: migration.verify,

@@ -134,7 +134,9 @@ export class ClusterLeg implements Leg<ClusterManifest> {
     const objects = releaseObjects(placed, policy.replicas, secrets);
     const isWorkload = ({ kind }: KubernetesObject) => kind === "Deployment" || kind === "StatefulSet";
     if (verify) {
-      const images = [...new Set(manifest.services.map(({ image }) => image))].sort();
+      // The migration's own image too: it runs first, and with the database's password.
+      const run = [...manifest.services, ...(manifest.migration ? [manifest.migration] : [])];
+      const images = [...new Set(run.map(({ image }) => image))].sort();
       next("verify", "verify", { command: verify, images, seconds: 300, receipt });
     }
     apply(objects.filter((object) => !isWorkload(object)));

@@ -124,6 +124,11 @@ describe("TRAIDER's config", () => {
       `releases.v1.images.worker: found traider-backend:v1; allowed: ${allowed}`,
     ]);
     expect(problemsOf("staging", config)).toEqual([]);
+    const schema = { provides: 2, needs: 1, change: "expand" };
+    const migration = { repository: "traider-migration", backup: ["backup"] };
+    expect(problemsOf("production", configOf({ migration, releases: { v1: { images, schema } } }))).toEqual([
+      `releases.v1.images.migration: found traider-migration:v1; allowed: ${allowed}`,
+    ]);
   });
 
   it("asks for a cluster, its secrets and the worker's command outside development", () => {
@@ -158,6 +163,10 @@ describe("a release of TRAIDER", () => {
       `traider-backend@${digest("b")}`,
     ]);
     expect(services[2]?.command).toEqual(["python", "-m", "traider.worker"]);
+    const elsewhere = configOf({ services: { worker, backend: { repository: "registry.example/backend" } } });
+    expect(traiderManifest(stackOf("production", elsewhere), "v1", { images }).services[2]?.image).toBe(
+      `registry.example/backend@${digest("b")}`,
+    );
   });
 
   it("is asked three ways whether it is well (TRD-3)", () => {

@@ -118,7 +118,8 @@ export class Kubernetes {
   }
 
   /** How many pods there are, those that end left out, by service and release: `backend v1` is 3. */
-  pods(context: string): Record<string, number> {
+  async pods(context: string): Promise<Record<string, number>> {
+    await this.running.settle();
     const counts: Record<string, number> = {};
     for (const { service, release, ending } of this.running.podsOf(this.placeOf(context, "").stack)) {
       if (!ending) counts[`${service} ${release}`] = (counts[`${service} ${release}`] ?? 0) + 1;

@@ -8,13 +8,19 @@ export class ClusterTrial {
     this.checkout = new Checkout({ environment });
   }
 
-  /** Makes the stack; what its file had in the repository is not kept. */
+  /** Makes the stack of these systems: its file as the repository has it, with these keys set and these secrets. */
   async make(
     stack: string,
-    config: Readonly<Record<string, unknown>>,
+    systems: readonly string[],
+    changes: Readonly<Record<string, unknown>>,
     secrets: Readonly<Record<string, string>> = {},
   ): Promise<void> {
-    this.checkout.editConfig((document) => document.set("config", config), stack);
+    this.checkout.editConfig((document) => {
+      for (const key of Object.keys((document.toJS() as { config: object }).config)) {
+        if (!systems.includes(key.split(":")[0] ?? "")) document.deleteIn(["config", key]);
+      }
+      for (const [key, value] of Object.entries(changes)) document.setIn(["config", key], value);
+    }, stack);
     const made = await this.checkout.pulumi("stack", "init", "--stack", stack);
     if (made.code !== 0) throw new Error(made.output);
     for (const [key, value] of Object.entries(secrets)) {

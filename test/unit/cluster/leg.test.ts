@@ -156,9 +156,10 @@ describe("what a leg on a cluster registers", () => {
     expect(verbs).toEqual(["verify", "backup", "migrate", "gates", "guarded"]);
     expect(JSON.parse(secretOf(named("shop-v1-abcdef012345-verify").stdin))).toMatchObject({
       command: ["cosign", "verify", "{image}"],
-      images: ["api", "web", "worker"].map(
-        (name) => `registry.example/shop-${name}@sha256:${"a".repeat(64)}`,
-      ),
+      images: [
+        "m@sha256:1",
+        ...["api", "web", "worker"].map((name) => `registry.example/shop-${name}@sha256:${"a".repeat(64)}`),
+      ],
     });
   });
 
