@@ -48,6 +48,8 @@ test("the cluster's leg fails: it goes back, then the box's", async () => {
 
 test("the edge's leg fails: it goes back, then the cluster's, then the box's", async () => {
   faults({});
+  // Long enough for the page to be lost in it.
+  systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], 5));
   const { seen, end } = await watched("v5", async (observer) => {
     const released = systems.release("pod", "v5");
     await observer.until(/^v5 v5 v5/, 90);

@@ -18,30 +18,23 @@ export class LeggedSystems {
     this.ports = ports;
     this.checkout = new Checkout({ systems, without: [] });
     const [api, mcp, frontend] = this.podPorts;
+    const [gateway, dashboard, workers] = this.chronoPorts;
     this.checkout.editConfig((document) => {
-      const set = (key: string, value: unknown) => document.setIn(["config", key], value);
+      const set = (key: string, path: readonly string[], value: unknown) =>
+        document.setIn(["config", key, ...path], value);
       if (systems.includes("pod")) {
-        const source = { "pod:source": { git: ".switchyard/example.git" }, "pod:build": ["node build.mjs"] };
-        const targets = { "pod:box": "local", "pod:cluster": "local", "pod:edge": "local" };
-        const pins = { "pod:live": "v1", "pod:kept": [], "pod:releases": { v1: { colour: "blue" } } };
-        for (const [key, value] of Object.entries({ ...source, ...targets, ...pins })) set(key, value);
-        set("pod:api", { port: api });
-        set("pod:mcp", { port: mcp });
-        set("pod:frontend", {
-          content: { folder: ".switchyard/workers/{version}" },
-          ...{ assets: "site", port: frontend },
-        });
-        set("pod:packages", []);
+        set("pod:api", ["port"], api);
+        set("pod:mcp", ["port"], mcp);
+        set("pod:frontend", ["port"], frontend);
       }
       if (systems.includes("chrono")) {
-        const [api, dashboard, workers] = this.chronoPorts;
-        document.setIn(["config", "chrono:services", "api", "port"], api);
-        document.setIn(["config", "chrono:services", "dashboard", "port"], dashboard);
-        document.setIn(["config", "chrono:workers", "port"], workers);
+        set("chrono:services", ["api", "port"], gateway);
+        set("chrono:services", ["dashboard", "port"], dashboard);
+        set("chrono:workers", ["port"], workers);
       }
       for (const system of systems) {
-        set(`${system}:settings`, { EXAMPLE_GREETING: "hello" });
-        set(`${system}:bake`, { seconds: 3, shortSeconds: 1, healthSeconds: 10 });
+        set(`${system}:settings`, [], { EXAMPLE_GREETING: "hello" });
+        set(`${system}:bake`, [], { seconds: 2, shortSeconds: 1, healthSeconds: 10 });
       }
     });
   }
