@@ -27,8 +27,9 @@ const WIDTH = 160;
 export function failureReport(fall: Fall): string[] {
   const { system, release, failure } = fall;
   const bad = fall.markedBad ? `; ${release} is marked bad, refused until --allow-bad` : "";
+  const where = failure?.leg === undefined ? system : `${system} ${failure.leg}`;
   const head = failure
-    ? `${system}: ${release} broke the rule "${failure.rule}" in ${failure.step}; ${fall.outcome}`
+    ? `${where}: ${release} broke the rule "${failure.rule}" in ${failure.step}; ${fall.outcome}`
     : `${system}: ${release} failed in ${fall.errorStep ?? "the update"}; ${fall.outcome}`;
   const [said, table] = withoutTable(ownWords(fall.error));
   return [

@@ -51,8 +51,8 @@ export function stateOf(system: string, file: StackFile, now: Observations): Sys
 export const agrees = ({ pinned, confirmed, unreachable, pending, stuck, intact }: SystemState): boolean =>
   unreachable === null && pending === null && stuck === null && intact && pinned === confirmed;
 
-const failureText = ({ release, step, rule, measured, allowed, at }: Failure): string =>
-  `${release} in ${step} at ${at}: ${rule}, measured ${measured}, allowed ${allowed}`;
+const failureText = ({ release, leg, step, rule, measured, allowed, at }: Failure): string =>
+  `${release} in ${step}${leg === undefined ? "" : ` on ${leg}`} at ${at}: ${rule}, measured ${measured}, allowed ${allowed}`;
 
 export function stateText({
   system,

@@ -83,8 +83,9 @@ export function evidenceOf(
   release: Release,
   { report }: Gate,
 ): pulumi.Output<ReleaseEvidence> {
-  return report.apply((text): ReleaseEvidence => {
-    const { gate, passed } = JSON.parse(text) as { gate: string; passed?: string };
+  // Where `--target` or `--exclude` keeps a gate from running for the first time, it has said nothing.
+  return report.apply((text: string | undefined): ReleaseEvidence => {
+    const { gate = "", passed } = JSON.parse(text ?? "{}") as { gate?: string; passed?: string };
     const images = imagesOf(stack, release);
     return { release: release.name, images, passed: passed === undefined ? {} : { [gate]: passed } };
   });

@@ -59,7 +59,9 @@ export function combine(
   if (!first) throw new Error("a system has at least one leg");
   const agreed = all.every(({ confirmed }) => confirmed === first.confirmed);
   const { known: _, doors: __, ...state } = first;
-  const failures = all.flatMap(({ lastFailure }) => lastFailure ?? []);
+  const failures = legs.flatMap(({ name, observed: { lastFailure } }) =>
+    lastFailure ? [legs.length > 1 ? { leg: name, ...lastFailure } : lastFailure] : [],
+  );
   return {
     ...state,
     confirmed: agreed ? first.confirmed : null,

@@ -111,16 +111,18 @@ function pack({ cutover, gated, armed }: EdgeState, longest: number, mostRelease
 }
 
 function packFailure(failure: Failure, cut: (text: string) => string): string[] {
-  const { fingerprint, release, step, rule, measured, allowed, evidence, at, verdictAt } = failure;
+  const { fingerprint, release, leg, step, rule, measured, allowed, evidence, at, verdictAt } = failure;
   const texts = [rule, measured, allowed].map(cut);
-  return [fingerprint, cut(release), step, ...texts, cut(evidence), stamp(at), stamp(verdictAt)];
+  const packed = [fingerprint, cut(release), step, ...texts, cut(evidence), stamp(at), stamp(verdictAt)];
+  return leg === undefined ? packed : [...packed, leg];
 }
 
 function unpackFailure(packed: readonly string[]): Failure {
   const [fingerprint = "", release = "", step = "", rule = "", measured = "", allowed = ""] = packed;
-  const [evidence = "", at = "0", verdictAt = "0"] = packed.slice(6);
-  const texts = { fingerprint, release, step, rule, measured, allowed, evidence };
-  return { ...texts, journal: [], at: time(at), verdictAt: time(verdictAt) };
+  const [evidence = "", at = "0", verdictAt = "0", leg] = packed.slice(6);
+  const texts = { fingerprint, release, ...(leg === undefined ? {} : { leg }) };
+  const said = { step, rule, measured, allowed, evidence };
+  return { ...texts, ...said, journal: [], at: time(at), verdictAt: time(verdictAt) };
 }
 
 /** At most `longest` bytes of JSON text: anything but printable ASCII counts as much as it takes there. */

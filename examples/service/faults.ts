@@ -34,7 +34,7 @@ export class Faults {
     const fifth = this.#requests % 5 === 0;
     const seconds = (performance.now() - this.#firstAt) / 1000;
     return {
-      fails: this.#fault === "errors" && fifth && seconds >= 5,
+      fails: fifth && (this.#fault === "errors-at-once" || (this.#fault === "errors" && seconds >= 5)),
       delayMilliseconds: this.#fault === "slow" && fifth ? 3000 : 0,
     };
   }

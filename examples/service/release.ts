@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 export type Fault =
   | "never-healthy"
   | "errors"
+  | "errors-at-once"
   | "slow"
   | "leak"
   | "crash"

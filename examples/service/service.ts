@@ -11,8 +11,9 @@ import { Singleton } from "./singleton.ts";
 
 /** A small service to deploy: it answers, measures itself, drains, and misbehaves as its release.json asks. */
 
-const { version, fault } = readRelease(new URL("./release.json", import.meta.url));
+const { version, fault: built } = readRelease(new URL("./release.json", import.meta.url));
 const settings = readSettings(process.env, version);
+const fault = settings.fault === "none" ? null : (settings.fault ?? built);
 const faults = new Faults(fault);
 const measurements = new Measurements();
 let draining = false;

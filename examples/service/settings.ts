@@ -1,3 +1,5 @@
+import type { Fault } from "./release.ts";
+
 /** What the environment tells the service. */
 export interface Settings {
   /** 0: any free port; it is printed. */
@@ -18,6 +20,8 @@ export interface Settings {
   readonly drainSeconds: number;
   /** How long after SIGTERM new connections are still accepted, so that a connection just being made is answered. */
   readonly lingerMilliseconds: number;
+  /** The fault of this process, in the place of its release's; "none": it has none. */
+  readonly fault: Fault | "none" | null;
   /** Every EXAMPLE_ variable. */
   readonly example: ReadonlyMap<string, string>;
 }
@@ -37,6 +41,7 @@ export function readSettings(env: NodeJS.ProcessEnv, version: string): Settings 
     databaseUrl: env.DATABASE_URL ?? null,
     drainSeconds: whole(env, "DRAIN_SECONDS", "10"),
     lingerMilliseconds: whole(env, "LINGER_MILLISECONDS", mode === "singleton" ? "0" : "300"),
+    fault: (env.EXAMPLE_FAULT as Fault | "none" | undefined) ?? null,
     example: new Map(
       Object.entries(env).flatMap(([name, value]) =>
         name.startsWith("EXAMPLE_") && value !== undefined ? [[name, value] as const] : [],

@@ -248,6 +248,15 @@ describe.concurrent("a fault", () => {
     expect(await ask("/health")).toBe(200);
   });
 
+  it("is told by a setting, in the place of the release's: errors-at-once begins with the fifth request; none", async () => {
+    const { get } = await start("v1", { EXAMPLE_FAULT: "errors-at-once" });
+    const statuses = [];
+    for (let i = 0; i < 10; i++) statuses.push((await get("/")).status);
+    expect(statuses).toEqual([200, 200, 200, 200, 500, 200, 200, 200, 200, 500]);
+    const mended = await start("never-healthy", { EXAMPLE_FAULT: "none" });
+    expect((await mended.get("/health")).status).toBe(200);
+  });
+
   it("slow: its p95 is far above a second, its health is not", async () => {
     const { get } = await start("slow");
     await Promise.all(Array.from({ length: 50 }, () => get("/")));

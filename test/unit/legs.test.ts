@@ -7,11 +7,14 @@ import type { KnownRelease } from "../../components/rollout/observation.ts";
 
 /** Legs that remember, in one journal, what was asked of them in which order. */
 const names = ["box", "cluster", "edge"];
-const versions: Readonly<Record<string, string>> = { "0ld": "v9", new: "v10" };
+const ordinary: Readonly<Record<string, string>> = { "0ld": "v9", new: "v10" };
+/** When each was placed, as a receipt has it. */
+const receipts: Readonly<Record<string, string>> = { "0ld": "rmho0a", new: "rmho0b" };
 
 function legs(
   confirmed: readonly (string | null)[],
   faults: Readonly<Record<string, "health" | "bake" | "back">> = {},
+  versions: Readonly<Record<string, string>> = ordinary,
 ) {
   const journal: string[] = [];
   const serves = new Map(names.map((name, index) => [name, confirmed[index] ?? null]));
@@ -21,7 +24,7 @@ function legs(
     ([fingerprint, release]): KnownRelease => ({
       fingerprint,
       release,
-      receipt: `of-${fingerprint}`,
+      receipt: receipts[fingerprint] ?? "",
       placed: true,
       manifest: {} as KnownRelease["manifest"],
     }),
@@ -55,7 +58,8 @@ function legs(
         return faults[name] === "health" ? { rule: "answers", measured: "503", allowed: "200" } : null;
       },
       async cutOver({ to, receipt, returning }: CutoverRequest) {
-        journal.push(`${returning ? "return" : "cutover"} ${name} ${to} ${receipt}`);
+        const why = returning ? ` because of ${returning.leg}` : "";
+        journal.push(`${returning ? "return" : "cutover"} ${name} ${to} ${receipt}${why}`);
         if (faults[name] === "back" && returning) return { held: false, failure: failure(to) };
         if (faults[name] === "bake" && !returning && to !== serves.get(name))
           return { held: false, failure: failure(to) };
@@ -93,6 +97,16 @@ describe("a system over three legs", () => {
     expect(seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
   });
 
+  test("where names are no versions, the one that was placed before is the older one", async () => {
+    const named = { "0ld": "v9", new: "a-fix" };
+    const forth = legs(["0ld", "0ld", "0ld"], {}, named);
+    await cutOverLegs(forth.drivers, forward);
+    expect(forth.seen()).toEqual(["0ld 0ld 0ld", "new 0ld 0ld", "new new 0ld", "new new new"]);
+    const back = legs(["new", "new", "new"], {}, named);
+    await cutOverLegs(back.drivers, { to: "0ld", receipt: "now" });
+    expect(back.seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
+  });
+
   test.each(names)("moves nothing at all where %s could not take traffic", async (ill) => {
     const { drivers, journal, seen } = legs(["0ld", "0ld", "0ld"], { [ill]: "health" });
     await expect(cutOverLegs(drivers, forward)).rejects.toThrow(
@@ -104,11 +118,11 @@ describe("a system over three legs", () => {
 
   test.each([
     ["box", ["0ld 0ld 0ld"], []],
-    ["cluster", ["0ld 0ld 0ld", "new 0ld 0ld"], ["return box 0ld r-cluster"]],
+    ["cluster", ["0ld 0ld 0ld", "new 0ld 0ld"], ["return box 0ld r-cluster because of cluster"]],
     [
       "edge",
       ["0ld 0ld 0ld", "new 0ld 0ld", "new new 0ld"],
-      ["return cluster 0ld r-edge", "return box 0ld r-edge"],
+      ["return cluster 0ld r-edge because of edge", "return box 0ld r-edge because of edge"],
     ],
   ])("a bad bake on %s takes the confirmed ones back in reverse, under the receipt of before", async (ill, combinations, way) => {
     const { drivers, journal, seen, serves } = legs(["0ld", "0ld", "0ld"], { [ill]: "bake" });

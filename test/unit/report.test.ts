@@ -35,6 +35,13 @@ describe("the report of a release that did not hold", () => {
     );
   });
 
+  it("names the leg of a system that has several", () => {
+    const failure = fall.failure && { ...fall.failure, leg: "edge" };
+    expect(failureReport({ ...fall, failure })[0]).toBe(
+      'chrono edge: v3 broke the rule "error rate" in bake; taken back to v2',
+    );
+  });
+
   it("is five lines too for what failed before the target had a say", () => {
     const early = {
       ...fall,

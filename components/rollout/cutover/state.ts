@@ -13,6 +13,8 @@ export interface Pending {
 export interface Failure {
   readonly fingerprint: string;
   readonly release: string;
+  /** Leg that failed, on record at the others too; absent where a system has one leg, and at the leg itself. */
+  readonly leg?: string;
   /** The step that failed: health, switch, bake, killed, reboot, flip. */
   readonly step: string;
   readonly rule: string;

@@ -1,7 +1,7 @@
 import type { CutoverRequest } from "../cutover/machine.ts";
 import type { Failure } from "../cutover/state.ts";
 import type { LegDriver } from "../leg.ts";
-import type { TargetObservation } from "../observation.ts";
+import type { KnownRelease, TargetObservation } from "../observation.ts";
 
 /**
  * The cutover of a system over several legs, providers before consumers. All are checked first; each leg's cutover is a
@@ -56,7 +56,8 @@ export async function cutOverLegs(drivers: readonly NamedDriver[], request: Legs
   for (const leg of ordered) {
     const outcome = await leg.driver.cutOver(request);
     if (!outcome.held) {
-      throw new LegFailure(leg.name, outcome.failure, await goBack(confirmed, leg, outcome.failure));
+      const failure = { ...outcome.failure, leg: leg.name };
+      throw new LegFailure(leg.name, failure, await goBack(confirmed, leg, failure));
     }
     confirmed.push(leg);
   }
@@ -67,18 +68,25 @@ export async function withdrawLegs(drivers: readonly NamedDriver[]): Promise<voi
   for (const { driver } of drivers.toReversed()) await driver.withdraw();
 }
 
-/**
- * Going to an older release, consumers go first: an old provider never meets a new consumer. Which of two releases is
- * the older one is read off their names, as people do.
- */
+/** Going to an older release, consumers go first: an old provider never meets a new consumer. */
 function isWayBack(legs: readonly Leg[], to: string): boolean {
   return legs.some(({ before: { known, confirmed } }) => {
-    const nameOf = (wanted: string | null) =>
-      known.find(({ fingerprint }) => fingerprint === wanted)?.release;
-    const [from, wanted] = [nameOf(confirmed), nameOf(to)];
-    return from !== undefined && wanted !== undefined && compareVersions(wanted, from) < 0;
+    const find = (wanted: string | null) => known.find(({ fingerprint }) => fingerprint === wanted);
+    const [from, wanted] = [find(confirmed), find(to)];
+    return from !== undefined && wanted !== undefined && isOlder(wanted, from);
   });
 }
+
+/** Read off their versions, as people do. A name that is none (a branch, a fix) says nothing: then, which was placed before. */
+function isOlder(one: KnownRelease, other: KnownRelease): boolean {
+  if ([one, other].every(({ release }) => /^v?\d/.test(release))) {
+    return compareVersions(one.release, other.release) < 0;
+  }
+  return placedAt(one) < placedAt(other);
+}
+
+/** A receipt is the time of the update that placed the release. */
+const placedAt = ({ receipt }: KnownRelease) => Number.parseInt(receipt.replace(/^r/, ""), 36);
 
 /** v1.9 before v1.10, v2 before v2-r2: the order in which people read versions. */
 const compareVersions = new Intl.Collator("en", { numeric: true }).compare;

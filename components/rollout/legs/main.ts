@@ -1,6 +1,6 @@
 import { text } from "node:stream/consumers";
 import type { LegAddress } from "../leg.ts";
-import { cutOverLegs, withdrawLegs } from "./cutover.ts";
+import { cutOverLegs, LegFailure, withdrawLegs } from "./cutover.ts";
 import { driverOf } from "./drivers.ts";
 
 /**
@@ -15,12 +15,15 @@ async function main([verb, system = "", , fingerprint = ""]: string[]): Promise<
   };
   const drivers = await Promise.all(
     input.legs.map(async ({ name, address }) => ({
-      name: `${system} ${name}`,
+      name,
       driver: await driverOf(address),
     })),
   );
-  if (verb === "cutover") await cutOverLegs(drivers, { to: fingerprint, receipt: input.receipt });
-  else if (verb === "withdraw") await withdrawLegs(drivers);
+  if (verb === "cutover") {
+    await cutOverLegs(drivers, { to: fingerprint, receipt: input.receipt }).catch((error: Error) => {
+      throw error instanceof LegFailure ? new Error(`${system} ${error.message}`) : error;
+    });
+  } else if (verb === "withdraw") await withdrawLegs(drivers);
   else throw new Error(`there is no verb "${verb}"; there are: cutover, withdraw`);
 }
 

@@ -52,6 +52,11 @@ test("everything that is remembered comes back as it was", () => {
   expect(unpackState(packState(untouchedEdge))).toEqual(untouchedEdge);
 });
 
+test("a failure of another leg is remembered as that leg's", () => {
+  const cutover = { ...untouchedEdge.cutover, lastFailure: { ...failure, leg: "box" } };
+  expect(unpackState(packState({ ...untouchedEdge, cutover }))?.cutover).toEqual(cutover);
+});
+
 test("a first release that is pending came from nothing", () => {
   const first = { ...untouchedEdge.cutover, pending: { ...full.cutover.pending!, from: null } };
   const state = { ...untouchedEdge, cutover: first };
