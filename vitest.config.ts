@@ -44,6 +44,7 @@ export default defineConfig({
           maxWorkers: 1,
           testTimeout: 300_000,
           hookTimeout: 600_000,
+          globalSetup: ["test/support/cluster/global-setup.ts"],
           sequence: { groupOrder: 3 },
         },
       },

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import type { ClusterManifest } from "../components/cluster/manifest.ts";
+import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { PackageChecks, Packages, type PackagesRelease } from "../components/packages/packages.ts";
@@ -10,6 +11,7 @@ import type { ReleaseManifest, ServiceManifest, SmokeCheck } from "../components
 import { type Release, resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
 import { bakePolicy } from "./config/bake.ts";
+import type { ClusterConfig } from "./config/cluster.ts";
 import { edgeContentOf, edgePlace, edgePolicy, edgeSha256 } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
@@ -84,18 +86,26 @@ async function apiLeg(site: Site, stack: PodStack): Promise<Leg> {
 }
 
 async function mcpLeg(site: Site, stack: PodStack): Promise<Leg> {
-  const { environment, pod: config } = stack;
+  const { pod: config } = stack;
   if (config.cluster === "local") {
     const render = (name: string, entry: ReleaseEntry) => mcpLocally(stack, name, entry);
     return site.boxLeg("local", {
       ...{ system: "pod-cluster", name: "cluster", render, policy: podPolicy(stack), secrets: {} },
     });
   }
-  const { context, namespace, bakerImage, ingressClass } = config.cluster;
   const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
+  return openClusterLeg((address) => site.observe(address), mcpOnCluster(stack, config.cluster));
+}
+
+/** The MCP server's leg on a cluster, as the config has it. */
+export function mcpOnCluster(
+  stack: PodStack,
+  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
+): ClusterLegPlan {
+  const { environment, pod: config } = stack;
   const { hosts } = config.mcp;
   const { tlsSecret, ...names } = hosts ?? {};
-  return openClusterLeg((address) => site.observe(address), {
+  return {
     system: "pod",
     environment,
     address: { kind: "cluster", system: "pod", namespace, ...(context === undefined ? {} : { context }) },
@@ -114,7 +124,7 @@ async function mcpLeg(site: Site, stack: PodStack): Promise<Leg> {
     secrets: {},
     bakerImage,
     ...(ingressClass === undefined ? {} : { ingressClass }),
-  });
+  };
 }
 
 async function frontendLeg(site: Site, stack: PodStack): Promise<Leg> {

@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest } from "../components/cluster/manifest.ts";
 import type { Door } from "../components/cluster/objects/ground.ts";
+import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
 import { GatedLeg, type GateStep } from "../components/gates/gated-leg.ts";
 import { sanctumTests } from "../components/gates/limits.ts";
@@ -10,6 +11,7 @@ import type { ReleaseManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
 import { bakePolicy } from "./config/bake.ts";
+import type { ClusterConfig } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
@@ -44,27 +46,37 @@ export async function sanctum(site: Site, opts?: pulumi.ComponentResourceOptions
 }
 
 async function openLeg(site: Site, stack: SanctumStack): Promise<Leg<object>> {
-  const { environment, sanctum: config } = stack;
+  const { sanctum: config } = stack;
   const { cluster } = config;
-  const policy = sanctumPolicy(stack);
   if (cluster === "local") {
+    const policy = sanctumPolicy(stack);
     const render = (name: string, entry: ReleaseEntry) => sanctumLocally(stack, name, entry);
     return site.boxLeg("local", { system: "sanctum", name: "cluster", render, policy, secrets: {} });
   }
-  const { context, namespace, bakerImage, ingressClass } = cluster;
   const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
+  return openClusterLeg((address) => site.observe(address), sanctumOnCluster(stack, cluster));
+}
+
+/** Sanctum's leg on a cluster, as the config has it. */
+export function sanctumOnCluster(
+  stack: SanctumStack,
+  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
+): ClusterLegPlan {
   const { replicas } = sizesOf(stack);
-  return openClusterLeg((address) => site.observe(address), {
+  return {
     system: "sanctum",
-    environment,
+    environment: stack.environment,
     address: { kind: "cluster", system: "sanctum", namespace, ...(context === undefined ? {} : { context }) },
     render: (name, entry) => sanctumManifest(stack, name, entry),
-    doors: doorsOf(config),
-    policy: { ...policy, replicas: Object.fromEntries(sanctumServices.map((name) => [name, replicas])) },
+    doors: doorsOf(stack.sanctum),
+    policy: {
+      ...sanctumPolicy(stack),
+      replicas: Object.fromEntries(sanctumServices.map((name) => [name, replicas])),
+    },
     secrets: {},
     bakerImage,
     ...(ingressClass === undefined ? {} : { ingressClass }),
-  });
+  };
 }
 
 export function sanctumManifest(stack: SanctumStack, name: string, entry: ReleaseEntry): ClusterManifest {

@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest, ClusterService } from "../components/cluster/manifest.ts";
 import type { Door } from "../components/cluster/objects/ground.ts";
+import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import { traiderRules } from "../components/gates/tables.ts";
 import { secretRevision } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
@@ -42,22 +43,28 @@ export async function traider(site: Site, opts?: pulumi.ComponentResourceOptions
 }
 
 async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">): Promise<Leg> {
-  const { stack } = site;
-  const config = stack.traider;
-  const { context, namespace, bakerImage, ingressClass } = cluster;
   const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
-  return openClusterLeg((address) => site.observe(address), {
+  return openClusterLeg((address) => site.observe(address), traiderOnCluster(site.stack, cluster));
+}
+
+/** TRAIDER's leg on a cluster, as the config has it. */
+export function traiderOnCluster(
+  stack: TraiderStack,
+  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
+): ClusterLegPlan {
+  const config = stack.traider;
+  return {
     system: "traider",
     environment: stack.environment,
     address: { kind: "cluster", system: "traider", namespace, ...(context === undefined ? {} : { context }) },
     render: (name, entry) => traiderManifest(stack, name, entry),
-    doors: traiderDoors(config),
+    doors: doorsOf(config),
     policy: { ...traiderPolicy(stack), replicas: replicasOf(stack) },
     secrets: secretValues(config),
     bakerImage,
     ...(ingressClass === undefined ? {} : { ingressClass }),
     ...(config.verify === undefined ? {} : { verify: config.verify }),
-  });
+  };
 }
 
 /** In development the same services run on this machine; what the cluster would be given is written to a folder. */
@@ -132,7 +139,7 @@ function containerOf(
 
 const ports: Readonly<Record<TraiderService, number>> = { backend: 8000, frontend: 3000, worker: 8001 };
 
-export function traiderDoors({ services }: TraiderConfig): Door[] {
+function doorsOf({ services }: TraiderConfig): Door[] {
   return (["backend", "frontend"] as const).map((service) => {
     const { hosts } = services[service];
     if (!hosts) return { service, port: 80 };

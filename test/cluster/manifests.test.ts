@@ -1,71 +1,66 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { bundleBaker } from "../../components/cluster/bundle.ts";
-import type { ClusterMigration, ClusterRelease } from "../../components/cluster/manifest.ts";
-import { bakerJob, bakerJobFor } from "../../components/cluster/objects/baker.ts";
-import { groundObjects } from "../../components/cluster/objects/ground.ts";
-import type { KubernetesObject } from "../../components/cluster/objects/object.ts";
-import { migrationJob, releaseObjects } from "../../components/cluster/objects/release.ts";
-import { traiderRules } from "../../components/gates/tables.ts";
-import { bakePolicy } from "../../stacks/config/bake.ts";
-import type { EnvironmentName } from "../../stacks/config/read.ts";
-import { traiderEnvironment, traiderSchema } from "../../stacks/traider.config.ts";
-import { traiderDoors, traiderManifest } from "../../stacks/traider.ts";
+import { vaultCronJob } from "../../components/vault/cron-job.ts";
 import { until } from "../support/box/processes.ts";
 import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
 import { describeOnCluster } from "../support/cluster/suite.ts";
+import {
+  fingerprint,
+  type Guarded,
+  inventoryOf,
+  namespaceOf,
+  objectsOf,
+  type System,
+  systems,
+} from "./manifests/systems.ts";
 
-/** Every kind of object that the program makes, as production and staging have it, before a real API server. */
-const digest = `sha256:${"a".repeat(64)}`;
-const schema = { folder: "m", provides: 2, needs: 1, change: "expand" } as const;
+/** Every object that the runbooks give a cluster, as staging and production have it, before a real API server. */
 
 let cluster: Cluster;
 let program: string;
 
-function everything(environment: EnvironmentName): KubernetesObject[] {
-  const namespace = `traider-${environment}`;
-  const hosts = (name: string) => ({
-    live: `${name}.traider.example`,
-    blue: `blue-${name}.traider.example`,
-    green: `green-${name}.traider.example`,
-    tlsSecret: "traider-tls",
-  });
-  const config = {
-    ...traiderSchema.parse({
-      cluster: { namespace, bakerImage: `node@${digest}`, ingressClass: "nginx" },
-      services: {
-        backend: { hosts: hosts("api") },
-        frontend: { hosts: hosts("www") },
-        worker: { command: ["python", "-m", "traider.worker"] },
-      },
-      migration: { repository: "traider-backend", backup: ["backup"] },
-    }),
-    secrets: { jwtSecret: "jwt", dbPassword: "pw" },
-  };
-  const stack = { environment, fingerprintKey: "k", traider: config };
-  const { replicas } = traiderEnvironment(config, environment);
-  const policy = bakePolicy(environment, config.bake, { rules: traiderRules, probes: ["/"] });
-  const ground = {
-    system: "traider",
-    namespace,
-    bakerImage: `node@${digest}`,
-    bakerProgram: program,
-    ingressClass: "nginx",
-    doors: traiderDoors(config),
-    policy: { ...policy, replicas: { backend: replicas, frontend: replicas } },
-  };
-  const images = { backend: digest, frontend: digest, migration: digest };
-  const manifest = traiderManifest(stack, "v1", { images, schema });
-  const release: ClusterRelease = { fingerprint: "0123456789ab", colour: "green", manifest };
-  const migration = manifest.migration as ClusterMigration;
-  return [
-    ...groundObjects(ground),
-    ...releaseObjects(release, ground.policy.replicas, { JWT_SECRET: "jwt", DATABASE_PASSWORD: "pw" }),
-    ...(["backup", "apply", "verify", "revert"] as const).map((step) =>
-      migrationJob(release, migration, step),
-    ),
-    bakerJobFor(bakerJob(ground), { id: "1" }),
-  ];
+const shared = ["Namespace 1", "Role 2", "RoleBinding 2", "ServiceAccount 2"];
+const inventories: Readonly<Record<System, readonly string[]>> = {
+  traider: [
+    ...["ConfigMap 7", "Deployment 2", "Ingress 2", "Job 5", "NetworkPolicy 3", "PodDisruptionBudget 2"],
+    ...["Secret 4", "Service 6", "StatefulSet 1", ...shared],
+  ].sort(),
+  sanctum: [
+    ...["ConfigMap 6", "Deployment 3", "Ingress 3", "Job 1", "NetworkPolicy 3", "PodDisruptionBudget 3"],
+    ...["Service 9", ...shared],
+  ].sort(),
+  pod: [
+    ...["ConfigMap 4", "Deployment 1", "Ingress 1", "Job 1", "NetworkPolicy 1", "PodDisruptionBudget 1"],
+    ...["Service 3", ...shared],
+  ].sort(),
+};
+
+/** Pods of a system in staging, by what they belong to. */
+const pods: Readonly<Record<System, Readonly<Record<string, number>>>> = {
+  traider: {
+    ...{ [`traider-backend-${fingerprint}`]: 2, [`traider-frontend-${fingerprint}`]: 2 },
+    ...{ [`traider-worker-${fingerprint}`]: 1, [`traider-backup-${fingerprint}`]: 1 },
+    ...{ [`traider-apply-${fingerprint}`]: 1, [`traider-verify-${fingerprint}`]: 1 },
+    ...{ [`traider-revert-${fingerprint}`]: 1, "traider-baker": 1 },
+  },
+  sanctum: {
+    ...{ [`sanctum-auth-${fingerprint}`]: 2, [`sanctum-directory-${fingerprint}`]: 2 },
+    ...{ [`sanctum-messaging-${fingerprint}`]: 2, "sanctum-baker": 1 },
+  },
+  pod: { [`pod-mcp-${fingerprint}`]: 1, "pod-baker": 1 },
+};
+
+/** Strict: a field that the API does not know is refused, not dropped. */
+async function apply(...objects: readonly object[]): Promise<string[]> {
+  const items = { apiVersion: "v1", kind: "List", items: objects };
+  const words = ["apply", "--server-side", "--validate=strict", "-f", "-"];
+  const said = await cluster.kubectl(words, { stdin: JSON.stringify(items), timeoutSeconds: 60 });
+  return said.trim().split("\n");
 }
+
+const everywhere = systems.flatMap((system) =>
+  (["staging", "production"] as const).map((environment): [System, Guarded] => [system, environment]),
+);
 
 describeOnCluster("manifests before a real API server", () => {
   beforeAll(async () => {
@@ -73,45 +68,35 @@ describeOnCluster("manifests before a real API server", () => {
   }, 600_000);
   afterAll(() => cluster?.stop(), 60_000);
 
-  it.each([
-    "staging",
-    "production",
-  ] as const)("are accepted as %s has them, to the last field, with restricted pod security", async (environment) => {
-    const objects = everything(environment);
-    const items = { apiVersion: "v1", kind: "List", items: objects };
-    const words = ["apply", "--server-side", "--validate=strict", "-f", "-"];
-    const applied = await cluster.kubectl(words, { stdin: JSON.stringify(items), timeoutSeconds: 60 });
-    expect(applied.trim().split("\n")).toHaveLength(objects.length);
-    expect(new Set(objects.map(({ kind }) => kind))).toEqual(
-      new Set([
-        ...[
-          "Namespace",
-          "ConfigMap",
-          "Secret",
-          "Service",
-          "Ingress",
-          "ServiceAccount",
-          "Role",
-          "RoleBinding",
-        ],
-        ...["NetworkPolicy", "PodDisruptionBudget", "Deployment", "StatefulSet", "Job"],
-      ]),
-    );
+  it.each(everywhere)("of %s in %s are accepted to the last field", async (system, environment) => {
+    const objects = objectsOf(system, environment, program);
+    expect(inventoryOf(objects)).toEqual(inventories[system]);
+    expect(await apply(...objects)).toHaveLength(objects.length);
   });
 
-  it("make pods that the namespace lets in: as many as wanted, of every workload and Job", async () => {
-    const namespace = "traider-staging";
-    await cluster.kubectl(["scale", "statefulset", "--all", "--replicas=1", "-n", namespace]);
-    const wanted = {
-      "traider-backend-0123456789ab": 2,
-      "traider-frontend-0123456789ab": 2,
-      "traider-worker-0123456789ab": 1,
-      "traider-backup-0123456789ab": 1,
-      "traider-apply-0123456789ab": 1,
-      "traider-verify-0123456789ab": 1,
-      "traider-revert-0123456789ab": 1,
-      "traider-baker": 1,
-    };
+  it.each(everywhere)("of the vault's timer for %s in %s are accepted", async (system, environment) => {
+    const job = vaultCronJob({
+      system,
+      namespace: namespaceOf(system, environment),
+      image: `registry.example/vault@sha256:${"a".repeat(64)}`,
+      settingsSecret: `${system}-vault`,
+      programConfigMap: `${system}-vault`,
+    });
+    expect(await apply(job)).toEqual([`cronjob.batch/${system}-vault serverside-applied`]);
+  });
+
+  it.each(
+    systems,
+  )("of %s make pods that a restricted namespace lets in: as many as wanted, of every workload and Job", async (system) => {
+    const namespace = namespaceOf(system, "staging");
+    const level = "jsonpath={.metadata.labels.pod-security\\.kubernetes\\.io/enforce}";
+    expect(await cluster.kubectl(["get", "namespace", namespace, "-o", level])).toBe("restricted");
+    for (const { kind, metadata } of objectsOf(system, "staging", program)) {
+      if (kind !== "StatefulSet") continue;
+      // A singleton is placed with none: a cutover starts it.
+      await cluster.kubectl(["scale", "statefulset", metadata.name, "--replicas=1", "-n", namespace]);
+    }
+    const wanted = pods[system];
     let found: Record<string, number> = {};
     const all = async () => {
       const { items } = JSON.parse(await cluster.kubectl(["get", "pods", "-n", namespace, "-o", "json"])) as {
@@ -125,17 +110,8 @@ describeOnCluster("manifests before a real API server", () => {
       return JSON.stringify(found) === JSON.stringify(wanted);
     };
     await until(all, 60, "not every pod was let in", 500).catch(() => expect(found).toEqual(wanted));
-    const refused = await cluster.kubectl([
-      "get",
-      "events",
-      "-n",
-      namespace,
-      "--field-selector",
-      "reason=FailedCreate",
-      "-o",
-      "name",
-    ]);
-    expect(refused).toBe("");
+    const failed = ["--field-selector", "reason=FailedCreate", "-o", "name"];
+    expect(await cluster.kubectl(["get", "events", "-n", namespace, ...failed])).toBe("");
   });
 
   it("make Services that lead nowhere until a cutover has spoken", async () => {

@@ -84,17 +84,8 @@ export class Checkout {
   }
 
   /** Sets a secret of the config; its value travels on standard input. */
-  setSecret(key: string, value: string): Promise<Ended> {
-    const words = [
-      "operations/switchyard.sh",
-      "pulumi",
-      "config",
-      "set",
-      "--stack",
-      "development",
-      "--secret",
-      key,
-    ];
+  setSecret(key: string, value: string, stack = "development"): Promise<Ended> {
+    const words = ["operations/switchyard.sh", "pulumi", "config", "set", "--stack", stack, "--secret", key];
     return this.start(words, value).ended;
   }
 

@@ -4,12 +4,12 @@ import { releaseObjects } from "../../../components/cluster/objects/release.ts";
 import { fingerprint } from "../../../components/rollout/fingerprint.ts";
 import { cutoverReceipt } from "../../../components/rollout/heal.ts";
 import type { Deployer, Pin } from "./deployer.ts";
-import type { World } from "./world.ts";
+import { secrets, type World } from "./world.ts";
 
 /** The engine's part played by hand, where its plugin is not on the machine: the same objects, verbs and order. */
 export function byHand(world: World): Deployer {
   const { api, ground } = world;
-  const secrets = { JWT_SECRET: "jwt-1" };
+  const values = { JWT_SECRET: secrets.jwtSecret };
   let receipts = 0;
 
   const prepare = async () => {
@@ -21,17 +21,17 @@ export function byHand(world: World): Deployer {
 
   const place = async (release: ClusterRelease, receipt: string) => {
     const { replicas } = ground.policy;
-    for (const object of releaseObjects(release, replicas, secrets)) {
+    for (const object of releaseObjects(release, replicas, values)) {
       if (!(await api.find(object.kind, object.metadata.name))) await api.apply(object);
     }
     const words = ["gates", "traider", release.manifest.release, release.fingerprint];
-    return world.verb(words, { release, replicas, secrets, receipt });
+    return world.verb(words, { release, replicas, secrets: values, receipt });
   };
 
   const remove = async (release: ClusterRelease) => {
     const guard = await world.verb(["guard", "traider", release.manifest.release, release.fingerprint], {});
     if (guard.code !== 0) return guard;
-    for (const { kind, metadata } of releaseObjects(release, {}, secrets).reverse())
+    for (const { kind, metadata } of releaseObjects(release, {}, values).reverse())
       await api.remove(kind, metadata.name);
     return guard;
   };

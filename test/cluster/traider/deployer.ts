@@ -1,6 +1,6 @@
 /** Whoever brings pins about: the engine with the vendor's plugin, or the program's own verbs by hand. */
 export interface Deployer {
-  /** Said in the test's title. */
+  /** Said before the first test. */
   readonly name: string;
   /** Live first; releases that are in neither are deleted, if the release that serves lets them be. */
   deploy(pins: {

@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from "node:os";
 import type { LiveObject } from "../../../components/cluster/api.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { type Load, type LoadSummary, startLoad } from "../../support/load/load.ts";
@@ -44,6 +45,12 @@ export async function lastOf(load: Load, release: string, at: Date): Promise<Mov
   const { new: fresh, keepAlive } = (await load.until(quiet, 60)).releases[release] ?? {};
   const since = (time = 0) => Math.max(0, time - at.getTime());
   return { fresh: since(fresh?.lastStart), kept: since(keepAlive?.lastStart) };
+}
+
+/** A limit on a machine that does little else; one that is busy with other work gets more, by as much as it is busy. */
+export function within(milliseconds: number): number {
+  const [minute = 0] = loadavg();
+  return milliseconds * Math.max(1, minute / (2 * availableParallelism()));
 }
 
 /** SIGKILL to the baker's container, its watchdog and all. */

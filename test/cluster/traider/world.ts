@@ -6,11 +6,10 @@ import { connectCluster } from "../../../components/cluster/connect.ts";
 import type { ClusterManifest } from "../../../components/cluster/manifest.ts";
 import type { ClusterGround } from "../../../components/cluster/objects/ground.ts";
 import { observeCluster } from "../../../components/cluster/observe.ts";
-import { traiderRules } from "../../../components/gates/tables.ts";
-import { bakePolicy } from "../../../stacks/config/bake.ts";
+import type { ClusterConfig } from "../../../stacks/config/cluster.ts";
 import type { ReleaseEntry } from "../../../stacks/config/fields.ts";
 import { traiderSchema } from "../../../stacks/traider.config.ts";
-import { type TraiderStack, traiderManifest } from "../../../stacks/traider.ts";
+import { type TraiderStack, traiderOnCluster } from "../../../stacks/traider.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
 import type { Image } from "../../support/cluster/images.ts";
@@ -23,6 +22,7 @@ export const tags = ["v1", "v2", "never-healthy", "slow"] as const;
 
 export interface World {
   readonly cluster: Cluster;
+  readonly images: Readonly<Record<string, Image>>;
   readonly api: ClusterApi;
   readonly ground: ClusterGround;
   /** What TRAIDER's runbook makes of a release whose images are the example's of that tag. */
@@ -42,58 +42,49 @@ export interface VerbResult {
 const checkout = new URL("../../..", import.meta.url).pathname;
 
 /** Config of TRAIDER for the test's node: documented but for sizes that fit two cores, and the example's paths. */
-export function traiderStack(cluster: Cluster, more: object = {}): TraiderStack {
-  const config = traiderSchema.parse({
+export function traiderConfig(cluster: Cluster): Record<string, unknown> {
+  return {
     cluster: { context: cluster.context, namespace, bakerImage: cluster.nodeImage.reference },
-    resources: { cpu: "50m", memory: "160Mi" },
+    resources: { cpu: "100m", memory: "160Mi" },
     replicas: 2,
     settings: { LINGER_MILLISECONDS: "3000" },
     services: {
       backend: { port: examplePort },
       frontend: { port: examplePort },
-      worker: { port: examplePort, settings: { MODE: "singleton", LINGER_MILLISECONDS: "0" } },
+      worker: {
+        command: ["node", "/app/dist/service.mjs"],
+        port: examplePort,
+        settings: { MODE: "singleton", LINGER_MILLISECONDS: "0" },
+      },
     },
     health: {
       path: "/health",
       checks: [{ path: "/health/detailed", expect: { status: "healthy" } }, { path: "/api/auth/csrf" }],
     },
     bake: { seconds: 8, shortSeconds: 2, healthSeconds: 30 },
-    ...more,
-  });
-  return {
-    environment: "development",
-    fingerprintKey: "k",
-    traider: { ...config, secrets: { jwtSecret: "jwt-1" } },
   };
 }
 
+/** Its only secret here; the key makes the secret's revision, and so part of every release's fingerprint. */
+export const secrets = { jwtSecret: "jwt-1", fingerprintKey: "k" } as const;
+
 export async function makeWorld(cluster: Cluster, images: Readonly<Record<string, Image>>): Promise<World> {
-  const stack = traiderStack(cluster);
+  const { jwtSecret, fingerprintKey } = secrets;
+  const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets: { jwtSecret } };
+  const stack: TraiderStack = { environment: "development", fingerprintKey, traider: config };
   const environment = { ...process.env, KUBECONFIG: cluster.kubeconfig };
   process.env.KUBECONFIG = cluster.kubeconfig;
   const api = await connectCluster({ context: cluster.context, namespace });
-  const policy = bakePolicy("development", stack.traider.bake, {
-    rules: traiderRules,
-    probes: ["/api/auth/csrf"],
-  });
-  const ground: ClusterGround = {
-    system: "traider",
-    namespace,
-    bakerImage: cluster.nodeImage.reference,
-    bakerProgram: await bundleBaker(),
-    doors: [
-      { service: "backend", port: 80 },
-      { service: "frontend", port: 80 },
-    ],
-    policy: { ...policy, replicas: { backend: 2, frontend: 2 } },
-  };
+  const { address, ...plan } = traiderOnCluster(stack, config.cluster as Exclude<ClusterConfig, "local">);
+  const ground = { ...plan, namespace: address.namespace, bakerProgram: await bundleBaker() };
   return {
     cluster,
+    images,
     api,
     ground,
     environment,
     observe: () => observeCluster(api, "traider"),
-    manifest: (name, tag) => traiderManifest(stack, name, entryOf(images, tag)),
+    manifest: (name, tag) => plan.render(name, entryOf(images, tag)),
     verb: (words, input) =>
       runVerb(environment, [...words, "--namespace", namespace, "--context", cluster.context], input),
   };

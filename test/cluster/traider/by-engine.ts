@@ -1,0 +1,39 @@
+import { Checkout } from "../../support/checkout.ts";
+import type { Deployer } from "./deployer.ts";
+import { entryOf, secrets, traiderConfig, type World } from "./world.ts";
+
+/** The real engine with the vendor's plugin: `pulumi up` of the development stack, its `traider:cluster` the test's. */
+export async function byEngine({ cluster, images, environment }: World): Promise<Deployer> {
+  const checkout = new Checkout({ systems: [], environment });
+  checkout.editConfig((document) => {
+    for (const [key, value] of Object.entries(traiderConfig(cluster)))
+      document.setIn(["config", `traider:${key}`], value);
+  });
+  const stack = ["--stack", "development"];
+  for (const { code, output } of [
+    await checkout.pulumi("stack", "init", ...stack),
+    await checkout.setSecret("traider:jwtSecret", secrets.jwtSecret),
+    await checkout.setSecret("switchyard:fingerprintKey", secrets.fingerprintKey),
+  ])
+    if (code !== 0) throw new Error(output);
+  return {
+    name: "the engine with the vendor's kubernetes plugin",
+    async deploy({ live, kept }) {
+      checkout.editConfig((document) => {
+        const releases = [live, ...kept].map(({ name, tag, colour }) => [
+          name,
+          { ...entryOf(images, tag), colour },
+        ]);
+        document.setIn(["config", "traider:live"], live.name);
+        document.setIn(
+          ["config", "traider:kept"],
+          kept.map(({ name }) => name),
+        );
+        document.setIn(["config", "traider:releases"], Object.fromEntries(releases));
+      });
+      const { code, output } = await checkout.pulumi("up", ...stack, "--yes", "--skip-preview");
+      return { ok: code === 0, said: code === 0 ? "" : output };
+    },
+    end: async () => checkout.remove(),
+  };
+}
