@@ -1,5 +1,6 @@
 import { AccessKey, User, UserPolicy } from "@pulumi/aws/iam/index.js";
 import { Alias, Key } from "@pulumi/aws/kms/index.js";
+import { Provider } from "@pulumi/aws/provider.js";
 import {
   Bucket,
   BucketLifecycleConfiguration,
@@ -38,12 +39,15 @@ export class Vault extends pulumi.ComponentResource {
   readonly bucketName: pulumi.Output<string>;
   private readonly name: string;
   private readonly region: string;
+  private readonly provider: Provider;
   private readonly writers = new Map<string, WriterKey>();
 
   constructor(name: string, args: VaultArgs, opts?: pulumi.ComponentResourceOptions) {
     super("switchyard:vault:Vault", name, {}, opts);
     this.name = name;
     this.region = args.region;
+    // The vendor's default one refuses to work without a region of the runner's or the stack's own (aws:region).
+    this.provider = new Provider(name, { region: args.region }, { parent: this });
     const key = this.makeKey();
     const bucket = this.makeBucket(args, key);
     const users = args.writers.map((system) => this.makeWriter(system, bucket, key));
@@ -60,7 +64,7 @@ export class Vault extends pulumi.ComponentResource {
   }
 
   private get own(): pulumi.CustomResourceOptions {
-    return { parent: this, protect: true };
+    return { parent: this, provider: this.provider, protect: true };
   }
 
   private makeKey(): Key {

@@ -11,6 +11,7 @@ import { unsupported } from "./migration-plan.ts";
 import { migrationStatus } from "./migrations.ts";
 import { findRelease, readCutover } from "./records.ts";
 import { checkRedis } from "./redis.ts";
+import { keepInVault } from "./verbs/vault.ts";
 
 /** The 15 items of the deployment document (seeds: 004-deia), in its words and its order. */
 export const items: readonly Item[] = [
@@ -159,12 +160,15 @@ function answerText({ by, at, reference }: Answer): string {
 async function dumpOf(asked: Asked): Promise<Look> {
   const { url, key } = databaseOf(asked);
   if (url === undefined) return missing(asked, "database");
-  const folder = join(asked.host.stateDirectory, "backups", asked.delivery.manifest.system);
+  const { host, delivery } = asked;
+  const { system, release } = delivery.manifest;
+  const folder = join(host.stateDirectory, "backups", system);
   const backup = await backupDatabase(url, backupFile(folder, new Date()), { key });
   await verifyBackup(backup);
   await keepBackups(folder, 10);
-  const tables = Object.keys(backup.tables).length;
-  return { found: `${backup.id}: ${tables} tables, ${backup.bytes} bytes`, ok: true };
+  const vault = await keepInVault(host, system, backup, { reason: "checklist", release });
+  const what = `${Object.keys(backup.tables).length} tables, ${backup.bytes} bytes`;
+  return { found: `${backup.id}: ${what}${vault ? `, in the vault as ${vault.id}` : ""}`, ok: true };
 }
 
 /** The code that serves stays on the box as the build it was; there is nothing to copy. */

@@ -9,8 +9,8 @@ import type { Measured, Source, Streaming } from "./vault-stream.ts";
  * to nobody. Nothing is changed after it was stored: the writer may only add.
  */
 
-/** Why a backup was made: by its timer, by a person, or before the migration of a release. */
-export type Reason = "timer" | "person" | "migration";
+/** Why a backup was made: by its timer, by a person, by a release's checklist, or before its migration. */
+export type Reason = "timer" | "person" | "checklist" | "migration";
 
 export interface VaultBackup {
   /** UTC time to the second, @example "2026-11-21-09-30-05"; people restore by it. */
@@ -21,7 +21,7 @@ export interface VaultBackup {
   /** Rows of all tables. */
   readonly rows: number;
   readonly reason: Reason;
-  /** The release whose migration it was made before, @example "v2" */
+  /** The release that it was made for, @example "v2" */
   readonly release: string | null;
 }
 
@@ -59,29 +59,34 @@ export async function storeNote(restic: Restic, note: VaultNote): Promise<void> 
   await store(restic, source, { file: noteFile, tags, seconds: noteSeconds });
 }
 
+/** A backup, and the two snapshots that it is. */
+export interface Stored {
+  readonly backup: VaultBackup;
+  readonly dump: string;
+  readonly note: string;
+}
+
 /** Whole backups of a repository, oldest first. */
-export async function listStored(restic: Restic): Promise<VaultBackup[]> {
+export async function listStored(restic: Restic): Promise<Stored[]> {
   const snapshots = await listSnapshots(restic);
-  const dumps = new Set(snapshots.filter(isA("dump")).map(idOf));
-  const notes = snapshots.filter(isA("note")).filter((note) => dumps.has(idOf(note)));
-  return notes.map((note) => readTags(note, restic.repository)).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const dumps = new Map(snapshots.filter(isA("dump")).map((one) => [idOf(one), one.id]));
+  const stored = snapshots.filter(isA("note")).flatMap((note) => {
+    const dumped = dumps.get(idOf(note));
+    if (dumped === undefined) return [];
+    return [{ backup: readTags(note, restic.repository), dump: dumped, note: note.id }];
+  });
+  return stored.sort((a, b) => (a.backup.id < b.backup.id ? -1 : 1));
 }
 
 /** The note of a backup. @throws where it cannot be read as it was written */
-export async function readNote(restic: Restic, id: string): Promise<VaultNote> {
-  const reading = dump(restic, await snapshotOf(restic, "note", id), noteFile, noteSeconds);
+export async function readNote(restic: Restic, { note }: Stored): Promise<VaultNote> {
+  const reading = dump(restic, note, noteFile, noteSeconds);
   const [written] = await Promise.all([text(reading.stdout), reading.ended]);
   return JSON.parse(written) as VaultNote;
 }
 
-export async function readDump(restic: Restic, id: string, seconds: number): Promise<Streaming> {
-  return dump(restic, await snapshotOf(restic, "dump", id), dumpFile, seconds);
-}
-
-async function snapshotOf(restic: Restic, kind: "dump" | "note", id: string): Promise<string> {
-  const found = (await listSnapshots(restic)).filter(isA(kind)).find((one) => idOf(one) === id);
-  if (found) return found.id;
-  throw new Error(`the backup ${id} has no ${kind} in the repository ${restic.repository}`);
+export function readDump(restic: Restic, stored: Stored, seconds: number): Streaming {
+  return dump(restic, stored.dump, dumpFile, seconds);
 }
 
 /**

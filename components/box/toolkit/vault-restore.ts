@@ -6,14 +6,15 @@ import {
   listStored,
   readDump,
   readNote,
+  type Stored,
   type VaultBackup,
   type VaultNote,
 } from "./vault-backups.ts";
 import { requireDatabase } from "./vault-dump.ts";
 import { listRepositories } from "./vault-repository.ts";
-import { ask, type Restic, withRestic } from "./vault-restic.ts";
+import { ask, withRestic } from "./vault-restic.ts";
 import type { KnownSettings, VaultDatabase, VaultFolder } from "./vault-settings.ts";
-import { flow, start } from "./vault-stream.ts";
+import { flow, type Streaming, start } from "./vault-stream.ts";
 
 /** The way back out of the vault (CHR-11, TRD-5): into a new database, and compared with what was noted. */
 
@@ -21,11 +22,22 @@ const restoreSeconds = 3 * 3600;
 
 /** All whole backups, oldest first. */
 export async function listBackups(folder: VaultFolder, settings: KnownSettings): Promise<VaultBackup[]> {
-  const found: VaultBackup[] = [];
+  return (await listAll(folder, settings)).map(({ backup }) => backup);
+}
+
+async function listAll(folder: VaultFolder, settings: KnownSettings): Promise<Stored[]> {
+  const found: Stored[] = [];
   for (const name of await listRepositories(settings)) {
     found.push(...(await withRestic(folder, settings, name, listStored)));
   }
   return found;
+}
+
+/** The one that a person means. */
+async function find(folder: VaultFolder, settings: KnownSettings, wanted: string): Promise<Stored> {
+  const all = await listAll(folder, settings);
+  const backups = all.map(({ backup }) => backup);
+  return all[backups.indexOf(chooseBackup(backups, wanted))]!;
 }
 
 export interface Verified {
@@ -42,15 +54,18 @@ export async function verify(
   wanted: string,
 ): Promise<Verified> {
   const database = requireDatabase(settings);
-  const { id, repository } = chooseBackup(await listBackups(folder, settings), wanted);
+  const stored = await find(folder, settings, wanted);
+  const { id, repository } = stored.backup;
   const prefix = `switchyard_verify_${settings.system.replaceAll("-", "_").slice(0, 20)}_`;
   const scratches = new RegExp(`^${prefix}\\d+$`);
   await dropDatabases(database, scratches);
   const scratch = `${prefix}${id.replaceAll("-", "")}`;
   return withRestic(folder, settings, repository, async (restic) => {
     try {
-      const note = await readNote(restic, id);
-      await fill(restic, note, database, scratch, ["--no-privileges"]);
+      const note = await readNote(restic, stored);
+      await fill(note, () => readDump(restic, stored, restoreSeconds), database, scratch, [
+        "--no-privileges",
+      ]);
       return { id, rows: note.rows, tables: note.tables, sha256: note.sha256 };
     } finally {
       await dropDatabases(database, scratches);
@@ -74,14 +89,15 @@ export async function restore(
 ): Promise<Restored> {
   const known = requireDatabase(settings);
   const database = into.url === undefined ? known : { ...known, url: into.url, adminUrl: null };
-  const { id, repository } = chooseBackup(await listBackups(folder, settings), wanted);
+  const stored = await find(folder, settings, wanted);
+  const { id, repository } = stored.backup;
   const own = readPostgresUrl(database.url, database.key).database;
   const name = into.database ?? `${own.slice(0, 40)}_${id.replaceAll("-", "")}`;
   if (!/^[A-Za-z_][A-Za-z0-9_-]{0,54}$/.test(name)) {
     throw new Error(`found the database name "${name}", expected letters, digits, _ and -; at most 55`);
   }
   return withRestic(folder, settings, repository, async (restic) => {
-    const note = await readNote(restic, id);
+    const note = await readNote(restic, stored);
     if (await databaseExists(database, name)) {
       throw new Error(`the database ${name} is there already: nothing is restored over it; name another one`);
     }
@@ -90,7 +106,7 @@ export async function restore(
     const partials = new RegExp(`^${partial}$`);
     await dropDatabases(database, partials);
     try {
-      await fill(restic, note, database, partial, []);
+      await fill(note, () => readDump(restic, stored, restoreSeconds), database, partial, []);
       await asAdmin(database, (admin) =>
         admin.query(`ALTER DATABASE ${quote(partial)} RENAME TO ${quote(name)}`),
       );
@@ -116,8 +132,8 @@ export async function checkAll(
 
 /** Makes a database, fills it from the backup, and compares it. The caller drops it where this throws. */
 async function fill(
-  restic: Restic,
   note: VaultNote,
+  read: () => Streaming,
   database: VaultDatabase,
   name: string,
   options: readonly string[],
@@ -125,14 +141,14 @@ async function fill(
   await makeDatabase(database, name, note);
   const { key } = database;
   const url = withDatabase(database.url, name);
-  const source = await readDump(restic, note.id, restoreSeconds);
+  const source = read();
   const words = ["pg_restore", "--exit-on-error", "--no-owner", ...options, `--dbname=${name}`];
   const target = start(words, {
     env: { ...libpqEnvironment(readPostgresUrl(url, key)), LC_ALL: "C.UTF-8" },
     seconds: restoreSeconds,
     failure: (said) => postgresFailure("pg_restore", key, said),
   });
-  const { sha256 } = await flow(source, target).catch((error: Error) => {
+  const { sha256 } = await flow(source, target, { endsByItself: true }).catch((error: Error) => {
     throw new Error(`the backup ${note.id} cannot be restored: ${error.message}`);
   });
   await compare(note, sha256, url, key);

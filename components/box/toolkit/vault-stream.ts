@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import type { Readable, Writable } from "node:stream";
-import { Transform } from "node:stream";
+import { type Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 /** Programs that data flows through: the dump of a database into restic, and back. */
@@ -45,15 +44,29 @@ export function start(argv: readonly string[], { env, seconds, failure }: Stream
 
 export type Source = Pick<Streaming, "stdout" | "ended" | "kill">;
 
+export interface FlowOptions {
+  /**
+   * The target may know by itself that it has everything: pg_restore ends after the last row, which can be before its
+   * source has. The rest is measured all the same. @default false
+   */
+  readonly endsByItself?: boolean;
+}
+
 /**
  * Lets all that a source says flow into a target and waits for both. A program cannot know an input that was cut short
  * from one that has ended: the target is told the end only when the source has ended well, and is killed otherwise.
  */
-export async function flow(source: Source, target: Streaming): Promise<Measured> {
+export async function flow(
+  source: Source,
+  target: Streaming,
+  { endsByItself = false }: FlowOptions = {},
+): Promise<Measured> {
   target.stdout.resume();
   const measure = new Measure();
   try {
-    await pipeline(source.stdout, measure, target.stdin, { end: false });
+    const poured = pipeline(source.stdout, measure, into(target, endsByItself));
+    // Nobody reads a long dump to its end for a target that has failed.
+    await Promise.race([poured, failureOf(target)]);
     await source.ended;
     target.stdin.end();
     await target.ended;
@@ -72,9 +85,23 @@ export async function flow(source: Source, target: Streaming): Promise<Measured>
   }
 }
 
+/** Writes to a target's input without ending it. */
+function into({ stdin }: Streaming, endsByItself: boolean): Writable {
+  return new Writable({
+    write(piece: Buffer, _encoding, done) {
+      stdin.write(piece, (error) => done(endsByItself && isBrokenPipe(error) ? null : error));
+    },
+  });
+}
+
+/** Never settles for a target that ends well. */
+function failureOf(target: Streaming): Promise<never> {
+  return new Promise((_, reject) => void target.ended.catch(reject));
+}
+
 function isBrokenPipe(error: unknown): boolean {
-  const { code = "" } = error as NodeJS.ErrnoException;
-  return ["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes(code);
+  const { code = "" } = (error ?? {}) as NodeJS.ErrnoException;
+  return ["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"].includes(code);
 }
 
 /** What flowed. */

@@ -49,7 +49,8 @@ export async function backupBeforeMigration(
   });
   await keepBackups(folder, keptBackups);
   const { receipt, manifest } = release;
-  const vault = await keepInVault(host, system, backup, { release: manifest.release, receipt });
+  const occasion = { reason: "migration", release: manifest.release, receipt } as const;
+  const vault = await keepInVault(host, system, backup, occasion);
   await markDone(host, release, "backup");
   return { ...backup, vault };
 }

@@ -46,18 +46,18 @@ export const vaultVerbs: Readonly<Record<string, VaultVerb>> = {
 };
 
 /**
- * Puts a dump that was made before a migration into the system's vault; null where the machine has none. A failure is
- * the update's: nothing is migrated that is not safe.
+ * Puts a dump that an update has made into the system's vault; null where the machine has none. A failure is the
+ * update's: nothing is migrated that is not safe.
  */
 export async function keepInVault(
   host: Host,
   system: string,
   backup: Backup,
-  occasion: Omit<Occasion, "reason">,
+  occasion: Occasion,
 ): Promise<{ id: string; repository: string } | null> {
   if ((await readSettings(vaultFolder(host.stateDirectory, system))) === null) return null;
   return writing(host, system, async (folder, settings) => {
-    const { id, repository } = await keepDump(folder, settings, backup, { ...occasion, reason: "migration" });
+    const { id, repository } = await keepDump(folder, settings, backup, occasion);
     return { id, repository };
   });
 }
