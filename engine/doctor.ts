@@ -105,8 +105,8 @@ function described({ path, version, source }: Found): Pick<Finding, "found" | "v
   return { found: `${version} at ${path} (${source})`, version, path, source };
 }
 
-/** Plugins that the program's systems import so far; the others are told, and missed by nobody. */
-const used: ReadonlySet<PluginName> = new Set(["command"]);
+/** Development runs everything on this machine; staging and production speak to every vendor. */
+const needs = (stack: string, name: PluginName) => name === "command" || guarded(stack);
 
 function pluginFinding(
   { name, version, source, path }: Plugin,
@@ -130,7 +130,7 @@ function pluginFinding(
       source,
     };
   }
-  if (!used.has(name)) return { what, ok: true, found: "none (no system uses it yet)", source, mend };
+  if (!needs(stack, name)) return { what, ok: true, found: `none (not needed in ${stack})`, source, mend };
   const found = source === "missing" ? "none" : `only the bundled stand-in, which ${stack} refuses`;
   return { what, ok: false, found, source, mend };
 }

@@ -19,6 +19,10 @@ export interface Frozen {
   readonly commit?: string;
   readonly settings?: unknown;
   readonly sha256?: string;
+  /** Image of each service, by digest where the environment asks for it. */
+  readonly images?: Readonly<Record<string, string>>;
+  /** SHA-256 of what a leg gets beside the source, by the leg's name. */
+  readonly artifacts?: Readonly<Record<string, string>>;
   /** @default the live release's, with `change: none` */
   readonly schema?: unknown;
 }
@@ -69,15 +73,16 @@ export function releaseVersion(
   return makeLive(pins, system, name, entry, [served, ...before.kept], before.keep);
 }
 
-/** What an entry written by hand leaves open (commit, settings) is no difference; nor is a schema nobody asked for. */
+/**
+ * What an entry written by hand leaves open (commit, settings) is no difference; nor is what nobody asked for now
+ * (schema, images, artifacts) and the entry has.
+ */
 function isSameRelease(found: Release, wanted: Release, withSchema: boolean): boolean {
-  const { schema, ...open } = contentOf(wanted);
+  const open = contentOf(wanted);
+  if (!withSchema) delete open.schema;
   const settled = contentOf(found);
-  if (!withSchema) delete settled.schema;
-  return isDeepStrictEqual(
-    { ...(withSchema ? { schema, ...open } : open), ...settled },
-    withSchema ? contentOf(wanted) : open,
-  );
+  for (const key of ["schema", "images", "artifacts"]) if (open[key] === undefined) delete settled[key];
+  return isDeepStrictEqual({ ...open, ...settled }, open);
 }
 
 /** A release that says nothing of the schema works with the one that is there. */

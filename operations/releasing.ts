@@ -14,6 +14,10 @@ export interface ReleaseRequest {
   readonly sha256?: string;
   /** JSON: { folder, provides, needs, change }. */
   readonly schema?: string;
+  /** Image of a service, by its name. */
+  readonly image?: Readonly<Record<string, string>>;
+  /** SHA-256 of what a leg gets beside the source, by the leg's name. */
+  readonly artifact?: Readonly<Record<string, string>>;
 }
 
 /** Freezes versions with today's wanted settings and the commits that their tags name, and makes them live. */
@@ -41,7 +45,7 @@ export async function release(
 }
 
 async function freeze(session: Session, file: StackFile, request: ReleaseRequest): Promise<Frozen> {
-  const { system, version, sha256, schema } = request;
+  const { system, version, sha256, schema, image: images, artifact: artifacts } = request;
   const source = file.config[`${system}:source`] as SourceConfig | undefined;
   const { settings } = pinsOf(file.pins, system);
   const environment = (await session.engine()).environment;
@@ -53,6 +57,8 @@ async function freeze(session: Session, file: StackFile, request: ReleaseRequest
     version,
     ...(commit === null ? {} : { commit }),
     ...(sha256 === undefined ? {} : { sha256 }),
+    ...(images === undefined ? {} : { images }),
+    ...(artifacts === undefined ? {} : { artifacts }),
     ...(settings === undefined ? {} : { settings }),
     ...(schema === undefined ? {} : { schema: parseSchema(schema) }),
   };

@@ -79,7 +79,7 @@ export async function readAssets(folder: string): Promise<Map<string, Asset>> {
 async function fetchContent({ content, release }: EdgeManifest, into: string): Promise<void> {
   const { kind, path, sha256 } = content;
   if (sha256 === "") {
-    const what = kind === "folder" ? "build it" : `say its sha256 in releases.${release}.sha256`;
+    const what = kind === "folder" ? "build it" : `say its sha256 in releases.${release}.artifacts.edge`;
     throw new Error(`${release} has no files yet: ${path} is not there or has no checksum; ${what}`);
   }
   if (kind === "artifact") return unpack(content, into);

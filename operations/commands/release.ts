@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from "commander";
 import { claim, deploy } from "../deploy.ts";
 import { type ReleaseRequest, release, releasedText } from "../releasing.ts";
 import { exit, record } from "../session.ts";
@@ -16,6 +17,8 @@ export const releaseCommand: Define = (program, run) => {
       "another release of a version that is there already, to take up changed settings or program",
     )
     .option("--sha256 <hex>", "of the artifact, where the source is one")
+    .option("--image <service=image>", "image of a service, once for each: backend=sha256:…", named)
+    .option("--artifact <leg=sha256>", "checksum of what a leg gets beside the source: edge=…", named)
     .option("--schema <json>", "which schema it needs and provides, and how its migration changes it")
     .action((system: string, version: string, { up, ...options }: Options) =>
       run(options, async (session) => {
@@ -34,3 +37,10 @@ export const releaseCommand: Define = (program, run) => {
       }),
     );
 };
+
+/** Gathers `name=value` options. */
+function named(text: string, before: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const [, name, value] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError("Expected <name>=<value>.");
+  return { ...before, [name]: value };
+}

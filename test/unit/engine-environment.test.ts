@@ -134,7 +134,7 @@ describe("doctor", () => {
       "Pulumi CLI": `ok 3.999.0 at ${cli} (PATH)`,
       "Node language host": expect.stringContaining("beside the CLI"),
       "plugin command": "ok the bundled stand-in (development and tests only)",
-      "plugin aws": "ok none (no system uses it yet)",
+      "plugin aws": "ok none (not needed in development)",
       "ssh-agent": "ok none (not needed in development)",
     });
     expect(diagnosis.exports).toEqual([
@@ -150,6 +150,9 @@ describe("doctor", () => {
     expect(diagnosis).toMatchObject({ ok: false, exports: [] });
     expect(diagnosisText(diagnosis)).toMatch(
       /✗ plugin command +only the bundled stand-in, which production refuses\n +→ pulumi plugin install resource command 1\.2\.1\n/,
+    );
+    expect(diagnosisText(diagnosis)).toMatch(
+      /✗ plugin kubernetes +none\n +→ pulumi plugin install resource kubernetes 4\.34\.2\n/,
     );
     const mends = Object.fromEntries(diagnosis.findings.map(({ what, mend }) => [what, mend]));
     expect(mends["Pulumi CLI"]).toContain("npm start");

@@ -53,6 +53,18 @@ describe("releasing a version", () => {
     expect(pins.chrono!.kept).toEqual(["v1"]);
   });
 
+  it("takes an entry written by hand as it is, with the images that the command does not name", () => {
+    const images = { api: `sha256:${"a".repeat(64)}` };
+    const before = chrono({ releases: { v1, v2, v3: { version: "v3", images } } });
+    const { pins, release } = releaseVersion(before, "chrono", { version: "v3", settings: { level: 1 } });
+    expect(release).toBe("v3");
+    expect(pins.chrono!.releases.v3).toMatchObject({ images, settings: { level: 1 }, colour: "blue" });
+    const others = { api: `sha256:${"b".repeat(64)}` };
+    const other = releaseVersion(before, "chrono", { version: "v3", settings: { level: 1 }, images: others });
+    expect(other.release).toBe("v3-r2");
+    expect(other.pins.chrono!.releases["v3-r2"]).toMatchObject({ images: others });
+  });
+
   it("is nothing to do when the same version with the same settings is live", () => {
     const { pins, changed } = releaseVersion(chrono(), "chrono", { version: "v2", settings: { level: 1 } });
     expect(changed).toBe(false);
