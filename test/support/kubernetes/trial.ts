@@ -60,11 +60,11 @@ export class ClusterTrial {
 
 /**
  * What the engine did, in the order in which it ended, without fingerprints. Objects of one list are registered side by
- * side: between two steps of the program they are in the order of their names.
- * @example ["create traider-v2-verify", "create traider-v2-configmap, traider-v2-secret-backend"]
+ * side: between two steps of the program they are one line, in the order of their names, workloads apart from the rest.
+ * @example ["traider-v2-verify created", "traider-v2-configmap, traider-v2-secret-backend created"]
  */
 export function stepsOf({ output }: Pick<Ended, "output">): string[] {
-  const line = /^\s*[-+~]*\s+(kubernetes|command):\S+ (\S+) (.+)$/;
+  const line = /^\s*[-+~]*\s+(command|kubernetes:apps|kubernetes)[:/]\S+ (\S+) (.+)$/;
   const done: { by: string; what: string; name: string }[] = [];
   for (const text of output.split("\n")) {
     const [, by = "", name = "", said = ""] = line.exec(text.replaceAll("**", "")) ?? [];
@@ -77,7 +77,7 @@ export function stepsOf({ output }: Pick<Ended, "output">): string[] {
   for (let index = 0; index < done.length; ) {
     const { by, what } = done[index]!;
     let end = index + 1;
-    while (by === "kubernetes" && done[end]?.by === by && done[end]?.what === what) end += 1;
+    while (by !== "command" && done[end]?.by === by && done[end]?.what === what) end += 1;
     const names = done.slice(index, end).map(({ name }) => name);
     steps.push(`${names.toSorted().join(", ")} ${what}`);
     index = end;
