@@ -95,7 +95,7 @@ describeOnCluster("TRAIDER on a real node", () => {
     const before = await state();
     const failed = await deployer.deploy({ live: pin("v5", "never-healthy", "green"), kept: [v1] });
     expect(failed.ok).toBe(false);
-    expect(failed.said).toMatch(/gate of traider v5: (backend|frontend) is ready within 30 s/);
+    expect(failed.said).toMatch(/gate of traider v5: (backend|frontend) is ready within 20 s/);
     expect(await state()).toEqual(before);
     expect(await serving()).toEqual(["v1", "v1"]);
     expect((await load.summary()).releases.v5).toBeUndefined();

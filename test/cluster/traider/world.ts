@@ -13,6 +13,7 @@ import { type TraiderStack, traiderOnCluster } from "../../../stacks/traider.ts"
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
 import type { Image } from "../../support/cluster/images.ts";
+import { overcommit } from "../../support/cluster/overcommit.ts";
 
 /** TRAIDER on a real node: its runbook's own manifests, with the example service as every image. */
 
@@ -41,12 +42,10 @@ export interface VerbResult {
 
 const checkout = new URL("../../..", import.meta.url).pathname;
 
-/** Config of TRAIDER for the test's node: documented but for sizes that fit two cores, and the example's paths. */
+/** Config of TRAIDER's development stack for the test's node: the documents' sizes, the example's command and paths. */
 export function traiderConfig(cluster: Cluster): Record<string, unknown> {
   return {
     cluster: { context: cluster.context, namespace, bakerImage: cluster.nodeImage.reference },
-    resources: { cpu: "100m", memory: "160Mi" },
-    replicas: 2,
     settings: { LINGER_MILLISECONDS: "3000" },
     services: {
       backend: { port: examplePort },
@@ -61,7 +60,7 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
       path: "/health",
       checks: [{ path: "/health/detailed", expect: { status: "healthy" } }, { path: "/api/auth/csrf" }],
     },
-    bake: { seconds: 8, shortSeconds: 2, healthSeconds: 30 },
+    bake: { seconds: 8, shortSeconds: 2, healthSeconds: 20 },
   };
 }
 
@@ -72,6 +71,7 @@ export async function makeWorld(cluster: Cluster, images: Readonly<Record<string
   const { jwtSecret, fingerprintKey } = secrets;
   const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets: { jwtSecret } };
   const stack: TraiderStack = { environment: "development", fingerprintKey, traider: config };
+  await overcommit(cluster);
   const environment = { ...process.env, KUBECONFIG: cluster.kubeconfig };
   process.env.KUBECONFIG = cluster.kubeconfig;
   const api = await connectCluster({ context: cluster.context, namespace });
