@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { descendants, until } from "../support/box/processes.ts";
 import type { Ended } from "../support/checkout.ts";
 import { LeggedSystems } from "../support/legs/systems.ts";
 
@@ -64,6 +65,26 @@ test("the edge's leg fails: it goes back, then the cluster's, then the box's", a
   ]);
   await allOld("edge", "v5", end);
   expect(systems.podLegsByLastWrite()).toEqual(["edge", "cluster", "box"]);
+});
+
+test("engine and runner are killed while the cluster's leg is watched: it ends by itself, the next update goes on at the edge", async () => {
+  const { seen, end } = await watched("v6", async (observer) => {
+    const { child, ended } = systems.checkout.start([
+      "operations/switchyard.sh",
+      "release",
+      "pod",
+      "v6",
+      "--up",
+    ]);
+    await observer.until(/^v6 v6 v1/, 90);
+    for (const pid of [...descendants(child.pid ?? 0), child.pid ?? 0]) process.kill(pid, "SIGKILL");
+    await ended;
+    await until(() => systems.isSettled("pod-cluster"), 30, "the cluster's leg has not ended");
+    expect((await systems.checkout.switchyard("status")).output).toContain("unfinished cutover v1 → v6");
+    return systems.checkout.switchyard("up");
+  });
+  expect(end.code, end.output).toBe(0);
+  expect(seen).toEqual(["v1 v1 v1 v1", "v6 v1 v1 v1", "v6 v6 v1 v1", "v6 v6 v6 v6"]);
 });
 
 async function watched(

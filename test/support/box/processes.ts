@@ -45,6 +45,11 @@ export function children(pid: number): number[] {
   return found;
 }
 
+/** Its children and theirs and so on, each after its own. */
+export function descendants(pid: number): number[] {
+  return children(pid).flatMap((child) => [...descendants(child), child]);
+}
+
 /** The process's number in each pid namespace it is in, from this one's inwards; empty when it is gone. */
 export function namespacePids(pid: number): number[] {
   try {

@@ -38,7 +38,7 @@ export class Observer {
       const now = (await Promise.all(this.doors.map((door) => door()))).join(" ");
       if (now === before && now !== this.seen.at(-1)) this.seen.push(now);
       before = now;
-      await pause(10);
+      await pause(25);
     }
   }
 }

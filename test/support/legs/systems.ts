@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Document } from "yaml";
+import type { CutoverState } from "../../../components/rollout/cutover/state.ts";
 import { Checkout } from "../checkout.ts";
 import { byFile, byHeader, byPage, Observer } from "./observer.ts";
 
@@ -82,15 +83,22 @@ export class LeggedSystems {
 
   /** POD's legs in the order in which each target last wrote down what it confirms. */
   podLegsByLastWrite(): string[] {
-    const box = (system: string) => statSync(this.path(`box/state/systems/${system}/cutover.json`)).mtimeMs;
     const { workers } = JSON.parse(readFileSync(this.path("edge/local/memory.json"), "utf8")) as {
       workers: Record<string, { deployments: { created_on: string }[] }>;
     };
-    const edge = Date.parse(workers["pod-development"]?.deployments[0]?.created_on ?? "");
-    const times = { box: box("pod"), cluster: box("pod-cluster"), edge };
+    const times = {
+      box: statSync(this.cutoverFile("pod")).mtimeMs,
+      cluster: statSync(this.cutoverFile("pod-cluster")).mtimeMs,
+      edge: Date.parse(workers["pod-development"]?.deployments[0]?.created_on ?? ""),
+    };
     return Object.entries(times)
       .sort(([, one], [, other]) => one - other)
       .map(([name]) => name);
+  }
+
+  /** No cutover is open on a system of the local box. */
+  isSettled(system: string): boolean {
+    return (JSON.parse(readFileSync(this.cutoverFile(system), "utf8")) as CutoverState).pending === null;
   }
 
   /** A file below the folder that holds the local targets. */
@@ -112,6 +120,10 @@ export class LeggedSystems {
       await this.checkout.start(words, JSON.stringify({ address })).ended;
     }
     this.checkout.remove();
+  }
+
+  private cutoverFile(system: string): string {
+    return this.path(`box/state/systems/${system}/cutover.json`);
   }
 
   private get podPorts(): readonly [number, number, number] {
