@@ -181,6 +181,8 @@ describe("releasing, and going back", () => {
       "release beta v1: succeeded",
       "release alpha v1: succeeded",
       "up: taken back",
+      "release beta v2: succeeded",
+      "release beta v1 --allow-bad: succeeded",
       "up --allow-bad: succeeded",
       "release alpha v2: succeeded",
       "up: succeeded",
