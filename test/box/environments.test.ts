@@ -3,19 +3,121 @@ import { describeOnBox } from "../support/box/suite.ts";
 import type { Ended } from "../support/checkout.ts";
 import { makeCertificate } from "../support/deia.ts";
 import type { Release, StackName } from "../support/environment/config.ts";
-import { type EnvironmentStack, EnvironmentTrial, systems } from "../support/environment/environment.ts";
-import { must } from "../support/environment/machine.ts";
-import { type Steps, stepsBySystem } from "../support/environment/steps.ts";
+import {
+  type EnvironmentStack,
+  EnvironmentTrial,
+  passwords,
+  systems,
+} from "../support/environment/environment.ts";
+import { databasePassword, must } from "../support/environment/machine.ts";
+import { groundOf, orderOf, type Steps, stepsBySystem } from "../support/environment/steps.ts";
 
+/**
+ * The five systems of staging and of production as their files are committed, each environment by one update of one
+ * stack. Boxes, databases and the S3 server are real; kubernetes, aws and cloudflare are the recorder's, pods and Workers
+ * are played, POD's containers are the stand-in engine's (see test/support/environment/environment.ts).
+ */
 let trial: EnvironmentTrial;
 let staging: EnvironmentStack;
+let production: EnvironmentStack;
+/** Everything that any update has printed. */
+let said = "";
 
 async function up(stack: StackName): Promise<Ended & { readonly steps: Steps }> {
   const ended = await trial.up(stack, "--continue-on-error");
+  said += ended.output;
   return { ...ended, steps: stepsBySystem(ended) };
 }
-const pinAll = (stack: StackName, live: Release, kept: readonly Release[]) =>
+
+function pinAll(stack: StackName, live: Release, kept: readonly Release[]): void {
   trial.pin(stack, Object.fromEntries(systems.map((system) => [system, { live, kept }])));
+}
+
+/** Every front door of an environment leads there. */
+const everywhere = (release: string) => Object.fromEntries(doors.map((door) => [door, release]));
+const doors = [
+  ...["chrono api", "chrono dashboard", "chrono workers"],
+  ...["sanctum auth", "sanctum directory", "sanctum messaging"],
+  ...["pod api", "pod mcp", "pod frontend"],
+  ...["traider backend", "traider frontend", "deia controller"],
+];
+
+const line = (release: string, names: readonly string[], what = "created") =>
+  `${names.map((name) => `${release}-${name}`).join(", ")} ${what}`;
+const each = (kind: string, services: readonly string[]) => services.map((service) => `${kind}-${service}`);
+const inOrder = (release: string, steps: readonly string[]) =>
+  steps.map((step) => `${release}-${step} created`);
+const sanctum = ["auth", "directory", "messaging"];
+
+/** A release of each system up to its cutover, exactly, in the order of its document. */
+const placed = {
+  chrono: (release: string) => [
+    ...inOrder(release, ["box-preflight", "box-place", "box-gates", "box-guard"]),
+    ...inOrder(release, ["edge-preflight", "edge-version", "edge-gates", "edge-guard"]),
+  ],
+  sanctum: (release: string) => [
+    line(release, [
+      ...["configmap", ...each("configmap", sanctum), ...each("deployment", sanctum)],
+      ...[...each("networkpolicy", sanctum), ...each("poddisruptionbudget", sanctum)],
+      ...["role-baker", "rolebinding-baker", "serviceaccount"],
+    ]),
+    ...inOrder(release, ["gates", "guard"]),
+  ],
+  pod: (release: string) => [
+    ...inOrder(release, ["box-preflight", "box-place", "box-gates", "box-guard"]),
+    line(release, [
+      ...[
+        "cluster-configmap",
+        "cluster-configmap-mcp",
+        "cluster-deployment-mcp",
+        "cluster-networkpolicy-mcp",
+      ],
+      ...["cluster-poddisruptionbudget-mcp", "cluster-role-baker", "cluster-rolebinding-baker"],
+      "cluster-serviceaccount",
+    ]),
+    ...inOrder(release, ["cluster-gates", "cluster-guard"]),
+    ...inOrder(release, ["edge-preflight", "edge-version", "edge-gates", "edge-guard"]),
+  ],
+  traider: (release: string) => {
+    const all = ["backend", "frontend", "worker"];
+    const migrates = release === "v2" || release === "v3";
+    const configured = migrates ? ["backend", "frontend", "migration", "worker"] : all;
+    const objects = [
+      ...["configmap", ...each("configmap", configured)],
+      ...(migrates ? [] : ["deployment-backend", "deployment-frontend"]),
+      ...[...each("networkpolicy", all), "poddisruptionbudget-backend", "poddisruptionbudget-frontend"],
+      ...["role-baker", "rolebinding-baker", ...each("secret", configured), "serviceaccount"],
+      ...(migrates ? [] : ["statefulset-worker"]),
+    ];
+    const workloads = ["deployment-backend", "deployment-frontend", "statefulset-worker"];
+    return [
+      line(release, objects),
+      ...(migrates ? [...inOrder(release, ["backup", "migrate"]), line(release, workloads)] : []),
+      ...inOrder(release, ["gates", "guard"]),
+    ];
+  },
+  deia: (release: string) => inOrder(release, ["preflight", "place", "gates", "guard"]),
+};
+
+/** What each system's release is, whole, in an environment. */
+function whole(stack: StackName, release: string, cutover: "created" | "updated") {
+  const asked =
+    stack === "production"
+      ? ["certificate-run", "evidence-run", "scan-run"]
+      : ["certificate-run", "scan-run"];
+  const proved = stack === "production" ? ["evidence-run"] : ["load-1KiB-run", "load-64KiB-run", "soak-run"];
+  const turned = `cutover ${cutover}`;
+  return {
+    chrono: [...placed.chrono(release), turned],
+    sanctum: [...placed.sanctum(release), ...inOrder(release, proved), turned],
+    pod: [line(release, asked), ...placed.pod(release), turned, `${release}-verified-run created`],
+    traider: [...placed.traider(release), turned],
+    deia: [...placed.deia(release), turned],
+  };
+}
+
+const orders = (steps: Steps, release: string) =>
+  Object.fromEntries(systems.map((system) => [system, orderOf(steps[system], release)]));
 
 describeOnBox("staging and production, whole", () => {
   beforeAll(async () => {
@@ -24,65 +126,187 @@ describeOnBox("staging and production, whole", () => {
   }, 300_000);
   afterAll(() => trial?.stop(), 60_000);
 
-  it("staging: the first deployment", async () => {
+  it("staging: the first deployment, each system in its document's order, none waiting for another", async () => {
     pinAll("staging", "v1", []);
     const { code, output, steps } = await up("staging");
-    console.log("FIRST", JSON.stringify(steps, null, 1));
     expect(code, output).toBe(0);
-    console.log(await trial.serving(staging));
+    expect(orders(steps, "v1")).toEqual(whole("staging", "v1", "created"));
+    expect(steps.vault).toEqual([
+      "bucket, chrono, deia, encryption, key, lifecycle, lock, ownership, pod, policy, public-access, versioning created",
+    ]);
+    expect(groundOf(steps.box)).toEqual([
+      ...["gateway.hayven.xyz-ground", "gateway.hayven.xyz-toolkit", "staging.deia.example-ground"],
+      ...[
+        "staging.deia.example-toolkit",
+        "staging.pod-protocol.com-ground",
+        "staging.pod-protocol.com-toolkit",
+      ],
+    ]);
+    expect(groundOf(steps.chrono)).toEqual(["edge-ground", "edge-worker", "policy", "vault"]);
+    expect(groundOf(steps.deia)).toEqual(["policy", "vault"]);
+    expect(await trial.serving(staging)).toEqual(everywhere("v1"));
   });
-  it("staging: a release of every system", async () => {
+
+  it("staging: a release of every system, and nothing of the old ones is touched", async () => {
     pinAll("staging", "v2", ["v1"]);
     const { code, output, steps } = await up("staging");
-    console.log("RELEASE", JSON.stringify(steps, null, 1));
     expect(code, output).toBe(0);
-    console.log(await trial.serving(staging));
+    expect(orders(steps, "v2")).toEqual(whole("staging", "v2", "updated"));
+    expect(
+      systems.flatMap((system) => [...groundOf(steps[system]), ...inRelease(steps[system], "v1")]),
+    ).toEqual([]);
+    expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
-  it("staging: gates A", async () => {
+
+  it("staging: a gate of every system fails, and nothing of it runs after that", async () => {
     await must(staging.boxes.chrono, "systemctl stop postgresql");
-    trial.kubernetes.sicken("v3", ({ service, path, door }) =>
-      service === "auth" && path === "/" ? 500 : service === "backend" && door === null ? 500 : null,
-    );
+    trial.kubernetes.sicken("v3", ({ service, door }) => (service === "auth" && door === null ? 500 : null));
     trial.refuse("9393");
-    trial.answer("staging", "v3", "approval", new Date(Date.now() - 30 * 86_400_000).toISOString());
+    trial.kubernetes.failJob("backup v3");
+    trial.answer("staging", "v3", "approval", daysAgo(30));
     pinAll("staging", "v3", ["v2"]);
     const { code, output, steps } = await up("staging");
-    console.log("GATES A", code, JSON.stringify(steps, null, 1), output.slice(output.indexOf("Diagnostics")));
     await must(staging.boxes.chrono, "systemctl start postgresql");
     trial.kubernetes.heal();
     trial.refuse("none");
-    trial.answer("staging", "v3", "approval", new Date().toISOString());
+    trial.answer("staging", "v3", "approval", daysAgo(0));
+    expect(code).not.toBe(0);
+    const fails = (step: string) => `v3-${step} creating failed`;
+    expect(orders(steps, "v3")).toEqual({
+      chrono: [fails("box-preflight")],
+      sanctum: [...placed.sanctum("v3").slice(0, 1), fails("gates")],
+      pod: ["v3-certificate-run created", fails("scan-run")],
+      traider: [...placed.traider("v3").slice(0, 1), fails("backup")],
+      deia: [fails("preflight")],
+    });
+    expect(output).toContain("DATABASE_URL: cannot connect to PostgreSQL");
+    expect(output).toContain("gate of sanctum v3: auth is ready within 15 s");
+    expect(output).toContain("CVE-1 in registry.example/pod/pod-mcp-server@sha256:9393");
+    expect(output).toContain("the backup of traider before its migration failed");
+    expect(output).toMatch(/15 {2}Production owner approved.*deia:answers\.v3\.approval.*failed/);
+    expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
-  it("staging: gates B", async () => {
+
+  it("staging: another gate of every system fails, with the same pins", async () => {
     trial.cloudflare.sicken("v3", (path) => (path === "/health" ? 503 : null));
-    trial.kubernetes.sicken("v3", ({ service, door }) =>
-      service === "directory" && door === null ? 500 : null,
-    );
-    trial.kubernetes.failJob("backup v3");
+    trial.kubernetes.sicken("v3", ({ service, path, door }) => {
+      if (service === "auth") return path === "/" ? 500 : null;
+      return service === "backend" && door === null ? 500 : null;
+    });
     await must(staging.boxes.pod, "systemctl stop postgresql");
     await makeCertificate(staging.boxes.deia, 10);
     const { code, output, steps } = await up("staging");
-    console.log("GATES B", code, JSON.stringify(steps, null, 1), output.slice(output.indexOf("Diagnostics")));
     await must(staging.boxes.pod, "systemctl start postgresql");
     await makeCertificate(staging.boxes.deia, 90);
     trial.kubernetes.heal();
     trial.cloudflare.heal();
-    console.log(await trial.serving(staging));
+    expect(code).not.toBe(0);
+    const fails = (step: string) => `v3-${step} creating failed`;
+    expect(orders(steps, "v3")).toEqual({
+      chrono: [...placed.chrono("v3").slice(0, 6), fails("edge-gates")],
+      sanctum: [...placed.sanctum("v3").slice(1), fails("load-1KiB-run")],
+      pod: [expect.stringMatching(/^v3-.*scan-run/), fails("box-preflight")].flat(),
+      traider: [...placed.traider("v3").slice(1, -2), fails("gates")],
+      deia: [fails("preflight")],
+    });
+    expect(output).toContain("gate: v3 answers 2xx on /health within 15 s");
+    expect(output).toMatch(/✗ errors: .* 500 Internal Server Error.*, allowed < 2 %/);
+    expect(output).toContain("gate of traider v3: backend is ready within 15 s");
+    expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
-  it("staging: bad", async () => {
-    trial.kubernetes.sicken("bad", ({ door }) =>
-      door !== null && !/-(blue|green)$/.test(door) ? 500 : null,
-    );
+
+  it("staging: a release of every system turns bad, and each is taken back", async () => {
+    const isLive = (door: string | null) => door !== null && !/-(blue|green)$/.test(door);
+    trial.kubernetes.sicken("bad", ({ door }) => (isLive(door) ? 500 : null));
     pinAll("staging", "bad", ["v2"]);
     const { code, output, steps } = await up("staging");
-    console.log("BAD", code, JSON.stringify(steps, null, 1), output.slice(output.indexOf("Diagnostics")));
     trial.kubernetes.heal();
-    console.log(await trial.serving(staging));
+    expect(code).not.toBe(0);
+    for (const system of systems) expect(steps[system]?.at(-1), system).toBe("cutover updating failed");
+    expect(output.match(/did not hold \(bake\)/g)?.length).toBeGreaterThanOrEqual(systems.length);
+    expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
-  it("staging: back", async () => {
+
+  it("staging: every system back to v1, which is placed: a cutover each, and no more", async () => {
+    pinAll("staging", "v2", ["v1"]);
+    const tidied = await up("staging");
+    expect(tidied.code, tidied.output).toBe(0);
     pinAll("staging", "v1", ["v2"]);
     const { code, output, steps } = await up("staging");
-    console.log("BACK", code, JSON.stringify(steps, null, 1), output.slice(output.indexOf("Diagnostics")));
-    console.log(await trial.serving(staging));
+    expect(code, output).toBe(0);
+    expect(Object.fromEntries(Object.entries(steps).filter(([, done]) => done.length > 0))).toEqual(
+      Object.fromEntries(systems.map((system) => [system, ["cutover updated"]])),
+    );
+    expect(await trial.serving(staging)).toEqual(everywhere("v1"));
+  });
+
+  it("production: the first deployment takes staging's word for what was proved there", async () => {
+    production = await trial.make("production");
+    pinAll("production", "v1", []);
+    const { code, output, steps } = await up("production");
+    expect(code, output).toBe(0);
+    expect(orders(steps, "v1")).toEqual(whole("production", "v1", "created"));
+    expect(await trial.serving(production)).toEqual(everywhere("v1"));
+  });
+
+  it("production: a release of every system", async () => {
+    pinAll("production", "v2", ["v1"]);
+    const { code, output, steps } = await up("production");
+    expect(code, output).toBe(0);
+    expect(orders(steps, "v2")).toEqual(whole("production", "v2", "updated"));
+    expect(await trial.serving(production)).toEqual(everywhere("v2"));
+  });
+
+  it("production: what staging never proved is not deployed, nor what another gate finds", async () => {
+    trial.kubernetes.failJob("apply v3");
+    trial.cloudflare.sicken("v3", (path) => (path === "/health" ? 503 : null));
+    await must(production.boxes.deia, "systemctl stop ollama");
+    pinAll("production", "v3", ["v2"]);
+    const { code, steps } = await up("production");
+    trial.kubernetes.heal();
+    trial.cloudflare.heal();
+    await must(production.boxes.deia, "systemctl start ollama");
+    expect(code).not.toBe(0);
+    const fails = (step: string) => `v3-${step} creating failed`;
+    expect(orders(steps, "v3")).toEqual({
+      chrono: [...placed.chrono("v3").slice(0, 6), fails("edge-gates")],
+      sanctum: [...placed.sanctum("v3"), fails("evidence-run")],
+      pod: ["v3-certificate-run, v3-scan-run created", fails("evidence-run")],
+      traider: [...placed.traider("v3").slice(0, 2), fails("migrate")],
+      deia: [fails("preflight")],
+    });
+    expect(await trial.serving(production)).toEqual(everywhere("v2"));
+  });
+
+  it("production: every system back to v1 by a cutover each; no secret is anywhere in clear", async () => {
+    pinAll("production", "v2", ["v1"]);
+    const tidied = await up("production");
+    expect(tidied.code, tidied.output).toBe(0);
+    pinAll("production", "v1", ["v2"]);
+    const { code, output, steps } = await up("production");
+    expect(code, output).toBe(0);
+    expect(Object.values(steps).flat()).toEqual(systems.map(() => "cutover updated"));
+    expect(await trial.serving(production)).toEqual(everywhere("v1"));
+    const states = await Promise.all(
+      (["staging", "production"] as const).map(async (stack) => {
+        return (await trial.checkout.pulumi("stack", "export", "--stack", stack)).stdout;
+      }),
+    );
+    const seen = [said, ...states, JSON.stringify(trial.world.things())].join("\n");
+    for (const secret of [
+      ...Object.values(passwords),
+      databasePassword,
+      encodeURIComponent(databasePassword),
+    ]) {
+      expect(seen.includes(secret), secret).toBe(false);
+    }
   });
 });
+
+function inRelease(steps: readonly string[] = [], release: string): string[] {
+  return steps.filter((step) => step.startsWith(`${release}-`));
+}
+
+function daysAgo(days: number): string {
+  return new Date(Date.now() - days * 86_400_000).toISOString();
+}

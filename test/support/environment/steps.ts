@@ -21,10 +21,25 @@ export function stepsBySystem({ output }: Pick<Ended, "output">): Steps {
     const name = full.replace(/-[0-9a-f]{12}/, "").slice(system.length + 1);
     const steps = bySystem.get(system) ?? [];
     if (steps.some((one) => one.what === what && one.name === name)) continue;
-    steps.push({ objects: by === "kubernetes" || by === "aws", what, name });
+    const aside = by === "kubernetes" || by === "aws" || beforehand.test(name);
+    steps.push({ objects: aside, what, name });
     bySystem.set(system, steps);
   }
   return Object.fromEntries([...bySystem].map(([system, steps]) => [system, together(steps)]));
+}
+
+/** Gates before anything of a release is placed: they wait for nothing, and not for each other. */
+const beforehand = /-(certificate|scan|evidence)-run$/;
+
+/** The steps of one release, and the cutover, in their order. */
+export function orderOf(steps: readonly string[] = [], release: string): string[] {
+  return steps.filter((step) => step.startsWith(`${release}-`) || step.startsWith("cutover "));
+}
+
+/** Everything else: what a target needs once, by name. */
+export function groundOf(steps: readonly string[] = []): string[] {
+  const once = steps.filter((step) => !/^(v\d|bad)-|^cutover /.test(step));
+  return once.flatMap((step) => step.replace(/ \w+$/, "").split(", ")).toSorted();
 }
 
 function together(
