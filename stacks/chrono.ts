@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { chronoRules } from "../components/gates/tables.ts";
-import { secretRevision } from "../components/rollout/fingerprint.ts";
+import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
@@ -99,7 +99,10 @@ export function chronoManifest(stack: StackConfig, name: string, entry: ReleaseE
   const { chrono: config, environment } = stack;
   const version = entry.version ?? name;
   const { api, dashboard, oracle } = config.services;
-  const shared = { environment: environmentOf(environment, config, entry), secrets: secretNames(stack) };
+  const shared = {
+    environment: environmentOf(environment, config, entry),
+    secrets: secretRevisions(secretValues(stack.chrono), stack.fingerprintKey),
+  };
   const serving = { ...shared, kind: "serving", health: "/health", metrics: "/metrics", ...times } as const;
   const services: ServiceManifest[] = [
     {
@@ -159,13 +162,6 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
     ...(secrets.databaseUrl === undefined ? {} : { DATABASE_URL: secrets.databaseUrl }),
     ...(secrets.redisUrl === undefined ? {} : { REDIS_URL: secrets.redisUrl }),
   };
-}
-
-function secretNames({ chrono: config, fingerprintKey = "" }: StackConfig): Record<string, string> {
-  const values = Object.entries(secretValues(config));
-  return Object.fromEntries(
-    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
-  );
 }
 
 /** CHR-14, judged while the release bakes. */

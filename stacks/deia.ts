@@ -2,7 +2,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import type { Checklist } from "../components/box/toolkit/checklist.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import { deiaRules } from "../components/gates/tables.ts";
-import { secretRevision } from "../components/rollout/fingerprint.ts";
+import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf } from "../components/rollout/leg.ts";
 import type {
   MaintenanceManifest,
@@ -54,7 +54,7 @@ export function deiaManifest(stack: DeiaStack, name: string, entry: ReleaseEntry
     kind: "singleton",
     command: command ?? ["node", "dist/server.js"],
     environment: settingsOf(stack, entry),
-    secrets: secretNames(stack),
+    secrets: secretRevisions(secretValues(stack.deia), stack.fingerprintKey),
     health: "/health",
     metrics: "/metrics",
     door: port,
@@ -109,13 +109,6 @@ function secretValues({ secrets }: DeiaConfig): Record<string, string> {
   };
   return Object.fromEntries(
     Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  );
-}
-
-function secretNames({ deia: config, fingerprintKey = "" }: DeiaStack): Record<string, string> {
-  const values = Object.entries(secretValues(config));
-  return Object.fromEntries(
-    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
   );
 }
 

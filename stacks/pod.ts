@@ -5,7 +5,7 @@ import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { PackageChecks, Packages, type PackagesRelease } from "../components/packages/packages.ts";
-import { secretRevision } from "../components/rollout/fingerprint.ts";
+import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest, SmokeCheck } from "../components/rollout/manifest.ts";
 import { type Release, resolveReleases } from "../components/rollout/releases.ts";
@@ -149,7 +149,7 @@ export function apiManifest(stack: PodStack, name: string, entry: ReleaseEntry):
     kind: "serving",
     command: command ?? (inContainer ? [] : ["node", "dist/service.mjs"]),
     environment: { NODE_ENV: environment, ...(entry.settings ?? config.settings) },
-    secrets: secretNames(stack),
+    secrets: secretRevisions(secretValues(stack.pod), stack.fingerprintKey),
     health: config.smoke.health,
     metrics: "/metrics",
     door: port,
@@ -330,13 +330,6 @@ function secretValues({ secrets }: PodConfig): Record<string, string> {
     ...(secrets.databaseUrl === undefined ? {} : { DATABASE_URL: secrets.databaseUrl }),
     ...(secrets.jwtSecret === undefined ? {} : { JWT_SECRET: secrets.jwtSecret }),
   };
-}
-
-function secretNames({ pod: config, fingerprintKey = "" }: PodStack): Record<string, string> {
-  const values = Object.entries(secretValues(config));
-  return Object.fromEntries(
-    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
-  );
 }
 
 /** POD-8, judged while a release bakes. */

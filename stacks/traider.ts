@@ -3,7 +3,7 @@ import type { ClusterManifest, ClusterService } from "../components/cluster/mani
 import type { Door } from "../components/cluster/objects/ground.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import { traiderRules } from "../components/gates/tables.ts";
-import { secretRevision } from "../components/rollout/fingerprint.ts";
+import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
@@ -101,7 +101,7 @@ export function traiderManifest(stack: TraiderStack, name: string, entry: Releas
             revert: migration.revert,
             seconds: migration.seconds,
             environment: settingsOf(stack, entry, {}),
-            secrets: secretNames(stack),
+            secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
           },
         }
       : {}),
@@ -125,7 +125,7 @@ function containerOf(
     ...(command === undefined ? {} : { command }),
     port: port ?? ports[service],
     environment: settingsOf(stack, entry, settings),
-    secrets: secretNames(stack),
+    secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
     health: config.health.path,
     checks: singleton
       ? []
@@ -165,7 +165,7 @@ export function traiderLocally(stack: TraiderStack, name: string, entry: Release
       name: service,
       command,
       environment: settingsOf(stack, entry, settings),
-      secrets: secretNames(stack),
+      secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
       health: config.health.path,
       metrics: "/metrics",
       drainSeconds: 5,
@@ -207,19 +207,12 @@ function settingsOf(
   };
 }
 
+/** Another value is another revision, so another release beside the old one, and no request is lost (TRD-10). */
 function secretValues({ secrets }: TraiderConfig): Record<string, string> {
   return {
     ...(secrets.jwtSecret === undefined ? {} : { JWT_SECRET: secrets.jwtSecret }),
     ...(secrets.dbPassword === undefined ? {} : { DATABASE_PASSWORD: secrets.dbPassword }),
   };
-}
-
-/** Another value is another revision, so another release beside the old one, and no request is lost (TRD-10). */
-function secretNames({ traider: config, fingerprintKey = "" }: TraiderStack): Record<string, string> {
-  const values = Object.entries(secretValues(config));
-  return Object.fromEntries(
-    values.map(([name, value]) => [name, secretRevision(name, value, fingerprintKey)]),
-  );
 }
 
 /** TRD-6, judged while the release bakes; the document verifies for 30 s (TRD-2), production for the longest window. */

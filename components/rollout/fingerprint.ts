@@ -19,6 +19,16 @@ export function secretRevision(name: string, value: string, stackKey: string): s
   return createHmac("sha256", stackKey).update(`${name}\0${value}`).digest("hex").slice(0, 12);
 }
 
+/** The revisions of secrets by their names, as a manifest holds them. */
+export function secretRevisions(
+  secrets: Readonly<Record<string, string>>,
+  stackKey = "",
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(secrets).map(([name, value]) => [name, secretRevision(name, value, stackKey)]),
+  );
+}
+
 /** JSON with sorted keys and without undefined members, so that equal values give equal text. */
 export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { build } from "esbuild";
 import type { VaultSettings } from "../box/toolkit/vault-settings.ts";
+import { bundle } from "../bundle.ts";
 
 /** The vault's timer on a cluster (CHR-11): plain Kubernetes objects, which whoever deploys to the cluster registers. */
 
@@ -111,18 +111,6 @@ export interface VaultProgram {
 
 /** The program of the Job as one file. */
 export async function vaultProgram(): Promise<VaultProgram> {
-  const { outputFiles } = await build({
-    entryPoints: [new URL("cluster-backup.ts", import.meta.url).pathname],
-    bundle: true,
-    platform: "node",
-    target: "node18",
-    format: "cjs",
-    minify: true,
-    write: false,
-    legalComments: "none",
-    external: ["pg-native"],
-    logLevel: "silent",
-  });
-  const text = outputFiles[0]?.text ?? "";
+  const text = await bundle(new URL("cluster-backup.ts", import.meta.url));
   return { text, sha256: createHash("sha256").update(text).digest("hex") };
 }

@@ -4,7 +4,7 @@ import { edgeDriver } from "../../../components/edge/driver.ts";
 import { EdgeLeg } from "../../../components/edge/leg.ts";
 import type { EdgeManifest } from "../../../components/edge/manifest.ts";
 import { chronoRules } from "../../../components/gates/tables.ts";
-import { secretRevision } from "../../../components/rollout/fingerprint.ts";
+import { secretRevisions } from "../../../components/rollout/fingerprint.ts";
 import { resolveReleases } from "../../../components/rollout/releases.ts";
 import { Rollout } from "../../../components/rollout/rollout.ts";
 import { buildExampleWorkers } from "../../../examples/worker/build.ts";
@@ -62,9 +62,7 @@ function render(name: string, entry: ReleaseEntry): EdgeManifest {
     compatibilityDate: "2026-07-01",
     compatibilityFlags: [],
     settings: trial.settings,
-    secrets: Object.fromEntries(
-      Object.entries(secrets).map(([name, value]) => [name, secretRevision(name, value, "key")]),
-    ),
+    secrets: secretRevisions(secrets, "key"),
     migrationTag: null,
     health: filesOnly ? "/" : "/health",
   };
