@@ -68,6 +68,9 @@ const serving = () =>
   ["backend", "frontend"].map((name) => kubernetes.serving(context, "traider-prod", `traider-${name}`));
 const since = (list: readonly string[], from: number) => list.slice(from);
 
+const taken = (there: string, back: string) =>
+  [there, back].flatMap((release) => [`traider-backend → ${release}`, `traider-frontend → ${release}`]);
+
 const together = (release: string, names: readonly string[], what: string) =>
   `${names.map((name) => `traider-${release}-${name}`).join(", ")} ${what}`;
 const settings = (release: string, what = "created") =>
@@ -181,8 +184,24 @@ test("nothing changed: nothing runs", async () => {
   expect(code, output).toBe(0);
 });
 
-const noHealth = ({ path, door }: Asked) => (path === "/api/health" && door === null ? 503 : null);
-const noColour = ({ door }: Asked) => (door === "traider-backend-green" ? 502 : null);
+test("a preview of a release names its steps and runs none of them", async () => {
+  trial.edit("production", "traider", { live: "v2", kept: ["v1"] });
+  const [position, before] = [world.position(), kubernetes.events.length];
+  const { code, output } = await trial.checkout.pulumi("preview", "--stack", "production");
+  said += output;
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/traider-v2-[0-9a-f]{12}-gates create/);
+  expect(output).toMatch(/traider-cutover update/);
+  expect(world.steps({ after: position })).toEqual([]);
+  expect(since(kubernetes.events, before)).toEqual([]);
+});
+
+/** Its migration is done, and its objects are there: only what has not been passed runs again. */
+const again = [
+  ...["traider-v2-verify updated", "traider-v2-backup updated", "traider-v2-migrate updated"],
+  "traider-v2-gates creating failed",
+];
+const isDetailed = ({ path }: Asked) => path === "/api/health/detailed";
 
 test.each([
   {
@@ -215,7 +234,7 @@ test.each([
   },
   {
     gate: "pods that never become ready",
-    arrange: () => kubernetes.sicken("v2", noHealth),
+    arrange: () => kubernetes.sicken("v2", ({ path }) => (path === "/api/health" ? 503 : null)),
     steps: [
       ...["traider-v2-verify updated", "traider-v2-backup updated", "traider-v2-migrate created"],
       ...[workloads("v2"), "traider-v2-gates creating failed"],
@@ -224,14 +243,21 @@ test.each([
     says: /gate of traider v2: (backend|frontend) is ready within 2 s\s+measured: 0 ready; .*\s+allowed: 3 ready pods/,
   },
   {
-    gate: "the health of its colour",
-    arrange: () => kubernetes.sicken("v2", noColour),
-    steps: [
-      ...["traider-v2-verify updated", "traider-v2-backup updated", "traider-v2-migrate updated"],
-      "traider-v2-gates creating failed",
-    ],
+    gate: "a check of a pod",
+    arrange: () => kubernetes.sicken("v2", ({ path }) => (path === "/api/auth/csrf" ? 500 : null)),
+    steps: again,
     jobs: [],
-    says: /gate of traider v2: backend answers 2xx on \/api\/health \(green\)\s+measured: 502/,
+    says: /gate of traider v2: backend answers 2xx on \/api\/auth\/csrf \(pod traider-backend-\S+\)\s+measured: 500/,
+  },
+  {
+    gate: "a check of its colour",
+    arrange: () =>
+      kubernetes.sicken("v2", (asked) =>
+        asked.door === "traider-frontend-green" && isDetailed(asked) ? { database: "read-only" } : null,
+      ),
+    steps: again,
+    jobs: [],
+    says: /gate of traider v2: frontend says database\.status on \/api\/health\/detailed \(green\)\s+measured: read-only\s+allowed: healthy/,
   },
 ])("v2 stops at $gate: nothing of it runs after that, and v1 serves on as it was", async ({
   arrange,
@@ -286,6 +312,46 @@ test("a bake that goes bad takes traffic back, trading goes back too, and the re
   expect(await kubernetes.pods(context)).toEqual({ "backend v1": 3, "frontend v1": 3, "worker v1": 1 });
 });
 
+test("one that is well everywhere but behind the stable Service is taken back after its bake", async () => {
+  const before = kubernetes.moves.length;
+  kubernetes.sicken("v2", (asked) =>
+    asked.door === "traider-frontend" && isDetailed(asked) ? { database: "read-only" } : null,
+  );
+  const { code, output, steps } = await up();
+  kubernetes.heal();
+  expect(code).not.toBe(0);
+  expect(steps).toEqual(["traider-cutover updating failed"]);
+  expect(output).toMatch(
+    /traider v2 did not hold \(bake\): frontend says database\.status on \/api\/health\/detailed \(live\)\s+measured: read-only/,
+  );
+  expect(since(kubernetes.moves, before)).toEqual(taken("v2", "v1"));
+});
+
+test("an emergency stop in the middle of a bake takes traffic back at once, and the update says who and why", async () => {
+  const before = kubernetes.moves.length;
+  kubernetes.policy = { ...kubernetes.policy, bakeSeconds: 300 };
+  const update = up();
+  await expect.poll(() => since(kubernetes.moves, before), { timeout: 60_000 }).toHaveLength(2);
+  const words = [
+    "engine/node.sh",
+    "components/cluster/main.ts",
+    "stop",
+    "traider",
+    "--namespace",
+    "traider-prod",
+  ];
+  const stop = JSON.stringify({ by: "the trading desk", reason: "orders are doubled" });
+  const stopped = await trial.checkout.start([...words, "--context", context], stop).ended;
+  expect(stopped.code, stopped.output).toBe(0);
+  const { code, output } = await update;
+  kubernetes.policy = { ...kubernetes.policy, bakeSeconds: 3 };
+  expect(code).not.toBe(0);
+  expect(output).toMatch(
+    /traider v2 did not hold \(bake\): emergencyStop\s+measured: orders are doubled \(the trading desk\)/,
+  );
+  expect(since(kubernetes.moves, before)).toEqual(taken("v2", "v1"));
+});
+
 test("the same pins try again from the cutover: v2 gets its pods, serves, and only one worker ever trades", async () => {
   const before = kubernetes.events.length;
   const { code, output, steps } = await up();
@@ -323,9 +389,17 @@ test("back to the kept release: one step, no object of any release is touched", 
   ]);
 });
 
-test("a third release; what is kept no longer is deleted last, its guard first", async () => {
+test("the password is another one: a release takes it up beside the old; what is kept no longer is deleted last", async () => {
   const before = kubernetes.moves.length;
-  trial.edit("production", "traider", { live: "v3", kept: ["v1"] });
+  const old = secretOfV1();
+  const [fingerprint = ""] = /[0-9a-f]{12}$/.exec(old?.metadata.name ?? "") ?? [];
+  await trial.setSecrets("production", { "traider:dbPassword": "another-password-of-production" });
+  // As the command line pins it: what is placed keeps the password it was placed with.
+  trial.edit("production", "traider", {
+    live: "v3",
+    kept: ["v1"],
+    releases: { v1: { ...entry("a", "blue"), fingerprint }, v3: entry("c", "green") },
+  });
   const { code, output, steps } = await up();
   expect(code, output).toBe(0);
   const created = steps.indexOf("traider-cutover updated");
@@ -344,6 +418,8 @@ test("a third release; what is kept no longer is deleted last, its guard first",
     "traider-v2-verify deleted",
   ]);
   expect(since(kubernetes.moves, before)).toEqual(["traider-backend → v3", "traider-frontend → v3"]);
+  expect(passwords("v3")).not.toEqual(passwords("v1"));
+  expect(secretOfV1()).toEqual(old);
   expect(await kubernetes.pods(context)).toEqual({
     ...{ "backend v1": 3, "frontend v1": 3 },
     ...{ "backend v3": 3, "frontend v3": 3, "worker v3": 1 },
@@ -367,7 +443,11 @@ test("its secrets are nowhere in clear: not in the state, not in what was printe
   const journal = world.journal({ operations: ["create", "update", "delete", "read"] });
   const everywhere = { state: await trial.state("production"), said, journal: JSON.stringify(journal) };
   for (const [where, text] of Object.entries(everywhere)) {
-    for (const secret of ["the-jwt-of-production", "the-password-of-production"]) {
+    for (const secret of [
+      "the-jwt-of-production",
+      "the-password-of-production",
+      "another-password-of-production",
+    ]) {
       expect(text.includes(secret), `${secret} in ${where}`).toBe(false);
       const encoded = Buffer.from(secret).toString("base64");
       expect(text.includes(encoded), `${encoded} in ${where}`).toBe(false);
@@ -397,4 +477,19 @@ async function untouched(): Promise<object> {
     "worker v1": worker,
   } = await kubernetes.pods(context);
   return { objects, backend, frontend, worker };
+}
+
+/** Revision of the database's password in each service of a release. */
+function passwords(release: string): (string | undefined)[] {
+  const records = world.things({ match: `core/v1:ConfigMap traider-${release}`, stack: "production" });
+  const manifest =
+    records.flatMap(({ inputs }) => (inputs.data as { manifest?: string }).manifest ?? [])[0] ?? "{}";
+  const { services } = JSON.parse(manifest) as { services: { secrets: Record<string, string> }[] };
+  return services.map(({ secrets }) => secrets.DATABASE_PASSWORD);
+}
+
+function secretOfV1() {
+  const [secret] = world.things({ match: "core/v1:Secret traider-v1", stack: "production" });
+  const { name = "" } = (secret?.inputs.metadata ?? {}) as { name?: string };
+  return kubernetes.object(context, "traider-prod", "Secret", name);
 }

@@ -16,7 +16,7 @@ export interface JobsArgs {
   /** Port of the API on 127.0.0.1. */
   readonly port: () => number;
   /** What the bakers take for their policy's: a first bake in production lasts five minutes. */
-  readonly policy: Partial<ClusterPolicy>;
+  readonly policy: () => Partial<ClusterPolicy>;
   /** Why a Job of that name (`backup v2`) fails; null: it does not. */
   readonly failureOf: (name: string) => string | null;
   readonly said: (what: string) => void;
@@ -156,7 +156,7 @@ export class Jobs {
     ]);
     const environment = Object.fromEntries(named);
     const request = JSON.parse(environment.SWITCHYARD_REQUEST ?? "{}") as BakerRequest;
-    const policy = { ...request.policy, ...this.args.policy };
+    const policy = { ...request.policy, ...this.args.policy() };
     return { ...environment, SWITCHYARD_REQUEST: JSON.stringify({ ...request, policy }) };
   }
 

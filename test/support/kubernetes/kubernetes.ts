@@ -11,10 +11,7 @@ import { Running } from "./running.ts";
 export interface KubernetesArgs {
   /** Contexts of the kubeconfig, each with the stack whose cluster it is; the first is the current one. */
   readonly contexts: Readonly<Record<string, string>>;
-  /**
-   * What bakers take in the place of the policy's own: in production a first bake is never shorter than its longest
-   * window, which is five minutes for TRAIDER. @default a bake of 3 s, half a second between two scrapes
-   */
+  /** As `policy` of the class; what is not given stays as it is there. */
   readonly policy?: Partial<ClusterPolicy>;
 }
 
@@ -28,6 +25,16 @@ export class Kubernetes {
   readonly moves: string[] = [];
   /** The moves, and between them migrations' Jobs (`job backup v2`) and singletons (`traider-worker v1 ended`). */
   readonly events: string[] = [];
+  /**
+   * What bakers that start from now on take in the place of their policy's own: in production a first bake is never
+   * shorter than its longest window, which is five minutes for TRAIDER.
+   */
+  policy: Partial<ClusterPolicy> = {
+    bakeSeconds: 3,
+    shortBakeSeconds: 1,
+    scrapeSeconds: 0.5,
+    probesPerSecond: 40,
+  };
   private readonly contexts: KubernetesArgs["contexts"];
   private readonly kubeconfig: string;
   private readonly objects: Objects;
@@ -46,6 +53,7 @@ export class Kubernetes {
 
   private constructor(world: RecorderWorld, { contexts, policy }: KubernetesArgs) {
     this.contexts = contexts;
+    this.policy = { ...this.policy, ...policy };
     this.kubeconfig = join(world.folder, "kubeconfig");
     this.objects = new Objects(world);
     const { objects } = this;
@@ -57,7 +65,7 @@ export class Kubernetes {
     this.jobs = new Jobs({
       objects,
       port: () => this.api.port,
-      policy: { bakeSeconds: 3, shortBakeSeconds: 1, scrapeSeconds: 0.5, probesPerSecond: 40, ...policy },
+      policy: () => this.policy,
       failureOf: (name) => this.failing.find(({ match }) => name.includes(match))?.message ?? null,
       said,
     });

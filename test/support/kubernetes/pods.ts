@@ -23,6 +23,8 @@ export interface Answer {
   readonly seconds?: number;
   /** What /metrics says of its memory. */
   readonly residentBytes?: number;
+  /** What every other path says of the database. @default "healthy" */
+  readonly database?: string;
 }
 
 /** Seconds that a pod which was told to end is still there. */
@@ -100,16 +102,15 @@ export class Pod {
     const bytes = Number(request.headers["content-length"] ?? 0);
     request.resume();
     const began = performance.now();
-    const { status, seconds, residentBytes } = this.decide({ path, door, bytes });
+    const { status, seconds, residentBytes, database } = this.decide({ path, door, bytes });
     if (seconds > 0) await new Promise((resolve) => setTimeout(resolve, seconds * 1000).unref());
     const { release, service } = this;
     response.writeHead(status, { "x-release": release, "content-type": "application/json" });
     if (path === "/metrics") {
       response.end(this.metrics(residentBytes));
     } else {
-      response.end(
-        JSON.stringify({ status: "healthy", database: { status: "healthy" }, release, service, path }),
-      );
+      const said = { status: "healthy", database: { status: database }, release, service, path };
+      response.end(JSON.stringify(said));
     }
     this.count(path, status, (performance.now() - began) / 1000);
   }
@@ -154,7 +155,7 @@ export class Pod {
     const { service } = this;
     const found = this.play({ service, ...asked });
     const given = typeof found === "number" ? { status: found } : found;
-    return { status: 200, seconds: 0, residentBytes: 64_000_000, ...given };
+    return { status: 200, seconds: 0, residentBytes: 64_000_000, database: "healthy", ...given };
   }
 
   private count(path: string, status: number, seconds: number): void {

@@ -23,6 +23,10 @@ export class ClusterTrial {
     }, stack);
     const made = await this.checkout.pulumi("stack", "init", "--stack", stack);
     if (made.code !== 0) throw new Error(made.output);
+    await this.setSecrets(stack, secrets);
+  }
+
+  async setSecrets(stack: string, secrets: Readonly<Record<string, string>>): Promise<void> {
     for (const [key, value] of Object.entries(secrets)) {
       const words = [
         "operations/switchyard.sh",
