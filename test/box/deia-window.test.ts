@@ -115,19 +115,12 @@ describeOnBox("DEIA's maintenance window", () => {
     await backOn("v2");
   });
 
-  test("killed before remember it has proved itself: v3 stays", async () => {
-    const { running } = await cutoverHeldBefore("v3", "remember");
-    await must(box, `systemctl kill --signal=SIGKILL ${job}`);
-    expect((await running).code).toBe(0);
-    await backOn("v3");
-  });
-
   test("the power goes while nobody is active: after the boot what is confirmed serves, the flag is gone", async () => {
     const { running } = await cutoverHeldBefore("v1", "start");
     expect(await look()).toMatchObject({ flag: true, status: 503, active: [] });
     await box.killPower();
     await running.catch(() => {});
-    await backOn("v3");
+    await backOn("v2");
   });
 
   test("withdrawn, nothing is active and no flag is left", async () => {
