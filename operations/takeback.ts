@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunResult } from "./engine.ts";
-import { failuresBySystem } from "./events.ts";
+import { failuresBySystem, type Step } from "./events.ts";
 import { lastGood, type StackVersion } from "./history.ts";
 import { restoreFrom } from "./moves.ts";
 import { markBad, type Pins, pinsOf, type Release, recordFingerprints, withSystem } from "./pins.ts";
@@ -143,8 +143,9 @@ function fallOf({ system, release, kind, back }: Remedy, run: RunResult, observe
     last && (tried === undefined ? last.release === release : last.fingerprint === tried) ? last : null;
   const problem = run.record.problems.find((each) => each.system === system);
   const failed = run.record.finished.find((step) => step.failed && step.system === system);
-  const errorStep = problem?.step?.name ?? failed?.name ?? null;
-  const judged = failure !== null || errorStep === null || !judgesTheMachine(errorStep);
+  const step = problem?.step ?? failed ?? null;
+  const errorStep = step?.name ?? null;
+  const judged = failure !== null || step === null || !judgesTheMachine(step);
   const outcomes = {
     restore: `taken back to ${back}`,
     holds: `it is confirmed and stays; what failed came after: run \`switchyard up\` again`,
@@ -165,11 +166,12 @@ function fallOf({ system, release, kind, back }: Remedy, run: RunResult, observe
 }
 
 /**
- * Steps that say nothing of the release: no room, no database, no connection; a cutover whose target names no failure
- * of the release. It may go out again once that is mended.
+ * Steps that say nothing of the release: those that are not of one (ground, vault, policy; a cutover whose target names
+ * no failure of the release), and those that ask for room, a database, a connection. It may go out again once that is
+ * mended. Where a system has several legs, the leg's name stands before the step's.
  */
-const judgesTheMachine = (step: string): boolean =>
-  step.startsWith("box-") || ["vault", "policy", "preflight", "backup", "cutover"].includes(step);
+export const judgesTheMachine = ({ release, name }: Pick<Step, "release" | "name">): boolean =>
+  release === null || /^((box|cluster|edge)-)?(preflight|backup)$/.test(name);
 
 /** Whether the system is where its remedy meant it to be; "first" is, with nothing serving. */
 function isGood({ system, back, kind }: Remedy, now: Observations, second: RunResult | null): boolean {

@@ -204,7 +204,7 @@ suite("the vault of a box", () => {
 
   it("is whole after a backup was killed at any moment", async () => {
     const before = (await on.verb<VaultBackup[]>("vault-list chrono")).length;
-    await on.killAgainAndAgain("vault-backup chrono", {}, 8);
+    await on.killAgainAndAgain("vault-backup chrono", {}, 6);
     const note = await on.verb<VaultNote>("vault-backup chrono");
     const after = await on.verb<VaultBackup[]>("vault-list chrono");
     expect(after.length).toBeGreaterThan(before);
@@ -352,7 +352,7 @@ suite("the vault of a box", () => {
     const [commit] = git("rev-parse", "box").split("\n");
     expect(await on.verb("vault-configuration chrono")).toEqual({ commit, changed: false });
     await on.run("echo '{}' > /var/lib/switchyard/systems/chrono/policy.json");
-    await on.killAgainAndAgain("vault-configuration chrono", {}, 4);
+    await on.killAgainAndAgain("vault-configuration chrono", {}, 3);
     expect(await on.verb("vault-configuration chrono")).toMatchObject({ changed: false });
     expect(git("show", "box:records/policy.json")).toBe("{}\n");
     expect(git("rev-list", "--count", "box").trim()).toBe("2");
