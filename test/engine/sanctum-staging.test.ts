@@ -195,15 +195,3 @@ test("back to the kept release in production: one step, and nobody is asked for 
   expect(world.steps({ after: position })).toEqual([]);
   expect(since(before)).toEqual(all("v1"));
 });
-
-test("the same name with other images is another release, and staging has not seen it", async () => {
-  trial.edit("production", "sanctum", { live: "v2", kept: ["v1"] });
-  trial.edit("production", "sanctum", { releases: { v1: entry("a", "blue"), v2: entry("c", "green") } });
-  const { code, output, steps } = await up("production");
-  expect(code).not.toBe(0);
-  expect(output).toContain(
-    "✗ load-1KiB in staging, with these images: staging has not seen these images (it has evidence of: v2, v1)",
-  );
-  expect(steps).toEqual([...placed("v2"), "sanctum-v2-evidence-run creating failed"]);
-  expect(serving("production")).toEqual(["v1", "v1", "v1"]);
-});

@@ -101,12 +101,6 @@ export class Kubernetes {
     this.failing = [...this.failing, { match, message }];
   }
 
-  /** Processes of a release's service end by themselves, and are started again. */
-  crash(release: string, service: string): void {
-    const pods = Object.values(this.contexts).flatMap((stack) => this.running.podsOf(stack));
-    for (const pod of pods) if (pod.release === release && pod.service === service) pod.restarts += 1;
-  }
-
   heal(): void {
     this.sick.clear();
     this.failing = [];

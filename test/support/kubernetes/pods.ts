@@ -51,8 +51,6 @@ export class Pod {
   private readonly seen = new Map<string, { count: number; seconds: number; within: number[] }>();
   private endingSince: string | null = null;
   private wasReady = false;
-  /** Times its process has ended by itself. */
-  restarts = 0;
 
   static async start(workload: KubernetesObject, index: number, net: Loopback, play: Play): Promise<Pod> {
     const pod = new Pod(workload, index, net, play);
@@ -141,7 +139,7 @@ export class Pod {
         containerStatuses: [
           {
             name: this.service,
-            restartCount: this.restarts,
+            restartCount: 0,
             ready,
             started: this.wasReady,
             state: { running: {} },

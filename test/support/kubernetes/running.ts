@@ -33,7 +33,8 @@ export class Running {
 
   /** Everything is as the objects want it when this returns, but for pods that are still ending. */
   settle(): Promise<void> {
-    this.work = this.work.then(async () => {
+    const before = this.work.catch(() => {});
+    this.work = before.then(async () => {
       for (const stack of this.args.stacks) await this.settleStack(stack);
     });
     return this.work;
