@@ -10,6 +10,7 @@ import type { ClusterConfig } from "../../../stacks/config/cluster.ts";
 import type { ReleaseEntry } from "../../../stacks/config/fields.ts";
 import { traiderSchema } from "../../../stacks/traider.config.ts";
 import { type TraiderStack, traiderOnCluster } from "../../../stacks/traider.ts";
+import { secondsWithin } from "../../support/busy.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
 import type { Image } from "../../support/cluster/images.ts";
@@ -60,7 +61,7 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
       path: "/health",
       checks: [{ path: "/health/detailed", expect: { status: "healthy" } }, { path: "/api/auth/csrf" }],
     },
-    bake: { seconds: 8, shortSeconds: 2, healthSeconds: 20 },
+    bake: { seconds: 8, shortSeconds: 2, healthSeconds: secondsWithin(10) },
   };
 }
 
