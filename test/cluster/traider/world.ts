@@ -25,6 +25,8 @@ export const tags = ["v1", "v2", "never-healthy", "slow"] as const;
 export interface World {
   readonly cluster: Cluster;
   readonly images: Readonly<Record<string, Image>>;
+  /** Today's: a release that is made after a change has the new value. */
+  readonly secrets: { jwtSecret: string };
   readonly api: ClusterApi;
   readonly ground: ClusterGround;
   /** What TRAIDER's runbook makes of a release whose images are the example's of that tag. */
@@ -65,12 +67,12 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
   };
 }
 
-/** Its only secret here; the key makes the secret's revision, and so part of every release's fingerprint. */
-export const secrets = { jwtSecret: "jwt-1", fingerprintKey: "k" } as const;
+/** Makes the revisions of secrets, and so a part of every release's fingerprint. */
+export const fingerprintKey = "k";
 
 export async function makeWorld(cluster: Cluster, images: Readonly<Record<string, Image>>): Promise<World> {
-  const { jwtSecret, fingerprintKey } = secrets;
-  const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets: { jwtSecret } };
+  const secrets = { jwtSecret: "jwt-1" };
+  const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets };
   const stack: TraiderStack = { environment: "development", fingerprintKey, traider: config };
   await overcommit(cluster);
   const environment = { ...process.env, KUBECONFIG: cluster.kubeconfig };
@@ -81,6 +83,7 @@ export async function makeWorld(cluster: Cluster, images: Readonly<Record<string
   return {
     cluster,
     images,
+    secrets,
     api,
     ground,
     environment,
