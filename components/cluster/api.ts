@@ -21,7 +21,16 @@ export class ApiError extends Error {
 }
 
 /** No answer came at all. */
-export class NoAnswerError extends Error {}
+export class NoAnswerError extends Error {
+  /** It was asked over a connection that an earlier request had left open. */
+  readonly wasKept: boolean;
+
+  constructor(message: string, wasKept = false) {
+    super(message);
+    this.name = "NoAnswerError";
+    this.wasKept = wasKept;
+  }
+}
 
 /** An object as the API server returns it; only what this program reads of it. */
 export interface LiveObject {
@@ -167,6 +176,22 @@ export class ClusterApi {
     body?: object,
     type = "application/json",
   ): Promise<string> {
+    try {
+      return await this.exchangeOnce(method, path, body, type);
+    } catch (error) {
+      // The server closed a kept connection at the moment it was used: what may be said twice is said again.
+      const again = error instanceof NoAnswerError && error.wasKept && ["GET", "PATCH"].includes(method);
+      if (!again) throw error;
+      return this.exchangeOnce(method, path, body, type);
+    }
+  }
+
+  private async exchangeOnce(
+    method: string,
+    path: string,
+    body: object | undefined,
+    type: string,
+  ): Promise<string> {
     const { origin, options } = this.connection;
     const common = await options();
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -181,7 +206,7 @@ export class ClusterApi {
       const what = `${method} ${url.pathname}`;
       const fail = (error: Error) => {
         const why = signal.aborted ? `no answer within ${this.seconds} s` : error.message;
-        reject(new NoAnswerError(`${url.origin}: ${what}: ${why}`));
+        reject(new NoAnswerError(`${url.origin}: ${what}: ${why}`, !signal.aborted && sent.reusedSocket));
       };
       const sent = open(
         url,

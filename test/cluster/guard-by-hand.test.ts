@@ -72,7 +72,7 @@ describeOnCluster(
     it("is not deleted by pins that have dropped it for one that fails, also when these are tried again", async () => {
       for (const _ of ["first", "again"]) {
         const failed = await deployer.deploy({ live: sick, kept: [] });
-        expect(failed.said).toMatch(/gate of traider v2: (backend|frontend) is ready within 20 s/);
+        expect(failed.said).toMatch(/gate of traider v2: (backend|frontend) is ready within \d+ s/);
         await expectGuarded("it is confirmed");
       }
     });

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type { LiveObject } from "../../components/cluster/api.ts";
 import { Memory, stateOf } from "../../components/cluster/memory.ts";
 import { annotation } from "../../components/cluster/names.ts";
 import { until } from "../support/box/processes.ts";
+import { within } from "../support/busy.ts";
 import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
 import { exampleImages } from "../support/cluster/example.ts";
 import { describeOnCluster } from "../support/cluster/suite.ts";
@@ -9,7 +11,7 @@ import type { Load } from "../support/load/load.ts";
 import { startChurn } from "./traider/churn.ts";
 import type { Deployer, Pin } from "./traider/deployer.ts";
 import { openDeployer } from "./traider/open-deployer.ts";
-import { killBaker, lastOf, startTraffic, within } from "./traider/traffic.ts";
+import { killBaker, lastOf, startTraffic } from "./traider/traffic.ts";
 import { type WorkerWatch, watchWorkers } from "./traider/workers.ts";
 import { makeWorld, namespace, tags, type World } from "./traider/world.ts";
 
@@ -31,11 +33,49 @@ let workers: WorkerWatch;
 const figures: string[] = [];
 
 /** Waits until `release` answers nothing any more; new and kept connections had left it in time after `at`. */
-async function expectLeft(release: string, at: Date, seconds = 2): Promise<void> {
-  const { fresh, kept } = await lastOf(load, release, at);
+async function expectLeft(release: string, at: Date, seconds = 2, keeping = load): Promise<void> {
+  const { fresh } = await lastOf(load, release, at);
+  const { kept } = await lastOf(keeping, release, at);
   figures.push(`${release} left: new ${fresh} ms, kept ${kept} ms`);
   expect(fresh).toBeLessThan(within(seconds * 1000));
   expect(kept).toBeLessThan(within((seconds + 8) * 1000));
+}
+
+/** The deployment is in its bake: the release serves, and may yet be taken back. */
+async function untilBaking(release: string): Promise<void> {
+  const baking = async () => {
+    const { phase = "{}" } = await new Memory(world.api, "traider").read();
+    const { pending } = await state();
+    const { known } = await world.observe();
+    const serves = known.find(({ fingerprint }) => fingerprint === pending?.to)?.release === release;
+    return serves && (JSON.parse(phase) as { step?: string }).step === "bake";
+  };
+  await until(baking, 120, `${release} does not bake`, 100);
+}
+
+/** Clients whose connections were made while `release` served, and are kept: those of everybody else may not be there yet. */
+async function keepConnectionsTo(release: string): Promise<Load> {
+  const late = await startTraffic(world, { newConnectionClients: 0, keepAliveClients: 4 });
+  await late.until(({ releases }) => (releases[release]?.keepAlive?.answered ?? 0) > 0);
+  return late;
+}
+
+/** Forward and back under load, each in time. */
+async function releaseAndRollBack(next: Pin, between: () => Promise<void> = async () => {}): Promise<void> {
+  expect(await deployer.deploy({ live: next, kept: [v1] })).toEqual({ ok: true, said: "" });
+  expect(await serving()).toEqual([next.name, next.name]);
+  await expectLeft("v1", await switchedAt());
+  await between();
+  expect(await deployer.deploy({ live: v1, kept: [next] })).toEqual({ ok: true, said: "" });
+  expect(await serving()).toEqual(["v1", "v1"]);
+  await expectLeft(next.name, await switchedAt());
+}
+
+/** What the pods of a release are given, service by service. */
+async function jwtSecretsOf(release: string): Promise<string[]> {
+  type Secret = LiveObject & { data: { JWT_SECRET: string } };
+  const secrets = await world.api.list<Secret>("Secret", `switchyard.dev/release=${release}`);
+  return secrets.map(({ data }) => Buffer.from(data.JWT_SECRET, "base64").toString("utf8"));
 }
 
 /** When the last of the two Services was pointed at what it leads to now. */
@@ -65,7 +105,7 @@ describeOnCluster("TRAIDER on a real node", () => {
     if (!first.ok) throw new Error(first.said);
     churn = await startChurn(world.api);
     workers = watchWorkers(world.api);
-    load = await startTraffic(world);
+    load = await startTraffic(world, { newConnectionClients: 8, keepAliveClients: 8 });
   }, 600_000);
 
   afterAll(async () => {
@@ -79,45 +119,46 @@ describeOnCluster("TRAIDER on a real node", () => {
   it.each([
     ["v2", "green"],
     ["v3", "green"],
-    ["v4", "green"],
   ] as const)("releases %s and rolls it back: both Services together, new connections within 2 s, kept ones within 10 s", async (name, colour) => {
-    const next = pin(name, "v2", colour);
-    expect(await deployer.deploy({ live: next, kept: [v1] })).toEqual({ ok: true, said: "" });
-    expect(await serving()).toEqual([name, name]);
-    await expectLeft("v1", await switchedAt());
+    await releaseAndRollBack(pin(name, "v2", colour));
+  });
 
-    expect(await deployer.deploy({ live: v1, kept: [next] })).toEqual({ ok: true, said: "" });
-    expect(await serving()).toEqual(["v1", "v1"]);
-    await expectLeft(name, await switchedAt());
+  it("takes a new secret up as another release, beside the one with the old value, which works until its pods are gone (TRD-10)", async () => {
+    await deployer.rotate("jwt-2");
+    await releaseAndRollBack(pin("v1-r2", "v1", "green"), async () => {
+      expect(await jwtSecretsOf("v1")).toEqual(["jwt-1", "jwt-1", "jwt-1"]);
+      expect(await jwtSecretsOf("v1-r2")).toEqual(["jwt-2", "jwt-2", "jwt-2"]);
+    });
   });
 
   it("stops at a gate that fails: no request of anybody reached the release", async () => {
     const before = await state();
     const failed = await deployer.deploy({ live: pin("v5", "never-healthy", "green"), kept: [v1] });
     expect(failed.ok).toBe(false);
-    expect(failed.said).toMatch(/gate of traider v5: (backend|frontend) is ready within 20 s/);
+    expect(failed.said).toMatch(/gate of traider v5: (backend|frontend) is ready within \d+ s/);
     expect(await state()).toEqual(before);
     expect(await serving()).toEqual(["v1", "v1"]);
     expect((await load.summary()).releases.v5).toBeUndefined();
   });
 
   it("takes a release that turns bad back: new connections within 2 s of the verdict, kept ones within 10 s", async () => {
-    const failed = await deployer.deploy({ live: pin("v6", "slow", "green"), kept: [v1] });
+    const deployed = deployer.deploy({ live: pin("v6", "slow", "green"), kept: [v1] });
+    await untilBaking("v6");
+    const late = await keepConnectionsTo("v6");
+    const failed = await deployed;
     expect(failed.ok).toBe(false);
     expect(failed.said).toContain("p95 > 1000 ms");
     expect(await serving()).toEqual(["v1", "v1"]);
     const { lastFailure } = await state();
     expect(lastFailure).toMatchObject({ release: "v6", step: "bake" });
-    await expectLeft("v6", new Date(lastFailure?.verdictAt ?? 0));
+    await expectLeft("v6", new Date(lastFailure?.verdictAt ?? 0), 2, late);
+    expect(await late.stop()).toMatchObject({ failed: 0 });
   });
 
   it("takes a release back whose baker was killed, within 15 s", async () => {
     const deployed = deployer.deploy({ live: pin("v7", "v2", "green"), kept: [v1] });
-    const baking = async () => {
-      const { phase = "{}" } = await new Memory(world.api, "traider").read();
-      return (JSON.parse(phase) as { step?: string }).step === "bake" && (await state()).pending !== null;
-    };
-    await until(baking, 120, "no bake began", 100);
+    await untilBaking("v7");
+    const late = await keepConnectionsTo("v7");
     await killBaker(cluster, namespace, "traider-baker");
     const killedAt = new Date();
     await until(async () => (await state()).pending === null, 30, "traffic was never taken back", 100);
@@ -126,7 +167,8 @@ describeOnCluster("TRAIDER on a real node", () => {
     expect(failed.ok).toBe(false);
     expect(failed.said).toContain("the baker lives until its verdict");
     expect(await serving()).toEqual(["v1", "v1"]);
-    await expectLeft("v7", killedAt, 15 + 2);
+    await expectLeft("v7", killedAt, 15 + 2, late);
+    expect(await late.stop()).toMatchObject({ failed: 0 });
   });
 
   it("has not failed one request of 20,000 on new connections and 20,000 over kept ones", async () => {
@@ -136,7 +178,7 @@ describeOnCluster("TRAIDER on a real node", () => {
     );
     expect({ failures, firstFailures }).toEqual({ failures: {}, firstFailures: [] });
     expect(byConnection.new.failed + byConnection.keepAlive.failed).toBe(0);
-    expect(churn.changes).toBeGreaterThan(1000);
+    expect(churn.changes).toBeGreaterThan(500);
     const all = [`TRAIDER under load: ${JSON.stringify(byConnection)}`, ...figures];
     process.stderr.write(`${all.join("\n  ")}\n`);
   });

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { findPlugins } from "../../../engine/plugins.ts";
+import { secondsWithin } from "../../support/busy.ts";
 import { Checkout, type Ended } from "../../support/checkout.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
@@ -155,5 +156,5 @@ const config = {
     },
   },
   "traider:health": { path: "/health", checks: [{ path: "/api/auth/csrf" }] },
-  "traider:bake": { seconds: 6, shortSeconds: 6, healthSeconds: 10, probesPerSecond: 20 },
+  "traider:bake": { seconds: 6, shortSeconds: 6, healthSeconds: secondsWithin(10), probesPerSecond: 20 },
 };

@@ -4,12 +4,13 @@ import { releaseObjects } from "../../../components/cluster/objects/release.ts";
 import { fingerprint } from "../../../components/rollout/fingerprint.ts";
 import { cutoverReceipt } from "../../../components/rollout/heal.ts";
 import type { Deployer, Pin } from "./deployer.ts";
-import { secrets, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 /** The engine's part played by hand, where its plugin is not on the machine: the same objects, verbs and order. */
 export function byHand(world: World): Deployer {
-  const { api, ground } = world;
-  const values = { JWT_SECRET: secrets.jwtSecret };
+  const { api, ground, secrets } = world;
+  /** What the pins record: a release that was placed stays what it was. */
+  const frozen = new Map<string, ClusterRelease>();
   let receipts = 0;
 
   const prepare = async () => {
@@ -21,6 +22,7 @@ export function byHand(world: World): Deployer {
 
   const place = async (release: ClusterRelease, receipt: string) => {
     const { replicas } = ground.policy;
+    const values = { JWT_SECRET: secrets.jwtSecret };
     for (const object of releaseObjects(release, replicas, values)) {
       if (!(await api.find(object.kind, object.metadata.name))) await api.apply(object);
     }
@@ -31,7 +33,7 @@ export function byHand(world: World): Deployer {
   const remove = async (release: ClusterRelease) => {
     const guard = await world.verb(["guard", "traider", release.manifest.release, release.fingerprint], {});
     if (guard.code !== 0) return guard;
-    for (const { kind, metadata } of releaseObjects(release, {}, values).reverse())
+    for (const { kind, metadata } of releaseObjects(release, {}, {}).reverse())
       await api.remove(kind, metadata.name);
     return guard;
   };
@@ -41,7 +43,7 @@ export function byHand(world: World): Deployer {
     async deploy({ live, kept }) {
       receipts += 1;
       const receipt = `hand-${receipts}`;
-      const pinned = [live, ...kept].map((pin) => releaseOf(world, pin));
+      const pinned = [live, ...kept].map((pin) => frozen.get(pin.name) ?? releaseOf(world, pin));
       await prepare();
       const before = await world.observe();
       for (const release of pinned) {
@@ -49,6 +51,7 @@ export function byHand(world: World): Deployer {
         if (known?.placed) continue;
         const placed = await place(release, receipt);
         if (placed.code !== 0) return { ok: false, said: placed.stderr };
+        frozen.set(release.manifest.release, release);
       }
       const [wanted] = pinned;
       if (!wanted) return { ok: true, said: "" };
@@ -64,6 +67,9 @@ export function byHand(world: World): Deployer {
         if (removed.code !== 0) return { ok: false, said: removed.stderr };
       }
       return { ok: true, said: "" };
+    },
+    rotate: async (value) => {
+      secrets.jwtSecret = value;
     },
     end: async () => {},
   };

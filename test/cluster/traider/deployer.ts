@@ -7,6 +7,8 @@ export interface Deployer {
     readonly live: Pin;
     readonly kept: readonly Pin[];
   }): Promise<{ readonly ok: boolean; readonly said: string }>;
+  /** Gives the secret that signs sessions another value, for releases that are made from now on. */
+  rotate(jwtSecret: string): Promise<void>;
   end(): Promise<void>;
 }
 

@@ -1,11 +1,13 @@
-import { availableParallelism, loadavg } from "node:os";
 import type { LiveObject } from "../../../components/cluster/api.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { type Load, type LoadSummary, startLoad } from "../../support/load/load.ts";
 import type { World } from "./world.ts";
 
 /** POSTs to both of TRAIDER's Services from inside the cluster, each request once. */
-export async function startTraffic(world: World): Promise<Load> {
+export async function startTraffic(
+  world: World,
+  clients: { readonly newConnectionClients: number; readonly keepAliveClients: number },
+): Promise<Load> {
   const urls = await Promise.all(
     ["backend", "frontend"].map(async (service) => `${await doorOf(world, service)}/api/orders`),
   );
@@ -14,8 +16,7 @@ export async function startTraffic(world: World): Promise<Load> {
     urls,
     method: "POST",
     body: '{"symbol":"BTC"}',
-    newConnectionClients: 8,
-    keepAliveClients: 8,
+    ...clients,
     requestsPerSecond: 25,
     timeoutSeconds: 20,
   });
@@ -34,23 +35,17 @@ export interface Moved {
 }
 
 /**
- * How long after `at` requests still began that the release answered. Waits until it has answered nothing for two
- * seconds, on either kind of connection.
+ * How long after `at` requests still began that the release answered. Waits until it has answered nothing that began in
+ * the last four seconds, on either kind of connection: longer than any of its answers takes.
  */
 export async function lastOf(load: Load, release: string, at: Date): Promise<Moved> {
   const quiet = (summary: LoadSummary) => {
     const { new: fresh, keepAlive } = summary.releases[release] ?? {};
-    return summary.to - Math.max(fresh?.lastStart ?? 0, keepAlive?.lastStart ?? 0) > 2000;
+    return summary.to - Math.max(fresh?.lastStart ?? 0, keepAlive?.lastStart ?? 0) > 4000;
   };
   const { new: fresh, keepAlive } = (await load.until(quiet, 60)).releases[release] ?? {};
   const since = (time = 0) => Math.max(0, time - at.getTime());
   return { fresh: since(fresh?.lastStart), kept: since(keepAlive?.lastStart) };
-}
-
-/** A limit on a machine that does little else; one that is busy with other work gets more, by as much as it is busy. */
-export function within(milliseconds: number): number {
-  const [minute = 0] = loadavg();
-  return milliseconds * Math.max(1, minute / (2 * availableParallelism()));
 }
 
 /** SIGKILL to the baker's container, its watchdog and all. */

@@ -10,6 +10,7 @@ import type { ClusterConfig } from "../../../stacks/config/cluster.ts";
 import type { ReleaseEntry } from "../../../stacks/config/fields.ts";
 import { traiderSchema } from "../../../stacks/traider.config.ts";
 import { type TraiderStack, traiderOnCluster } from "../../../stacks/traider.ts";
+import { secondsWithin } from "../../support/busy.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
 import type { Image } from "../../support/cluster/images.ts";
@@ -24,6 +25,8 @@ export const tags = ["v1", "v2", "never-healthy", "slow"] as const;
 export interface World {
   readonly cluster: Cluster;
   readonly images: Readonly<Record<string, Image>>;
+  /** Today's: a release that is made after a change has the new value. */
+  readonly secrets: { jwtSecret: string };
   readonly api: ClusterApi;
   readonly ground: ClusterGround;
   /** What TRAIDER's runbook makes of a release whose images are the example's of that tag. */
@@ -60,16 +63,16 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
       path: "/health",
       checks: [{ path: "/health/detailed", expect: { status: "healthy" } }, { path: "/api/auth/csrf" }],
     },
-    bake: { seconds: 8, shortSeconds: 2, healthSeconds: 20 },
+    bake: { seconds: 8, shortSeconds: 2, healthSeconds: secondsWithin(10) },
   };
 }
 
-/** Its only secret here; the key makes the secret's revision, and so part of every release's fingerprint. */
-export const secrets = { jwtSecret: "jwt-1", fingerprintKey: "k" } as const;
+/** Makes the revisions of secrets, and so a part of every release's fingerprint. */
+export const fingerprintKey = "k";
 
 export async function makeWorld(cluster: Cluster, images: Readonly<Record<string, Image>>): Promise<World> {
-  const { jwtSecret, fingerprintKey } = secrets;
-  const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets: { jwtSecret } };
+  const secrets = { jwtSecret: "jwt-1" };
+  const config = { ...traiderSchema.parse(traiderConfig(cluster)), secrets };
   const stack: TraiderStack = { environment: "development", fingerprintKey, traider: config };
   await overcommit(cluster);
   const environment = { ...process.env, KUBECONFIG: cluster.kubeconfig };
@@ -80,6 +83,7 @@ export async function makeWorld(cluster: Cluster, images: Readonly<Record<string
   return {
     cluster,
     images,
+    secrets,
     api,
     ground,
     environment,

@@ -194,6 +194,10 @@ export class EnvironmentTrial {
     edit("components/gates/tables.ts", (text) =>
       text
         .replaceAll(/forSeconds: (\d+)/g, (_, seconds) => `forSeconds: ${Number(seconds) / 60}`)
+        // This machine runs three boxes and their users at once: how fast they answer is no matter here.
+        .replaceAll(/metric: "(p95|p99)", above: ([\d.]+)/g, (_, metric, above) => {
+          return `metric: "${metric}", above: ${Number(above) * 10}`;
+        })
         // A process that is seconds old has yet to fill its memory.
         .replace("above: 100 * megabyte", "above: 10_000 * megabyte"),
     );

@@ -43,6 +43,8 @@ async function pass(asked: IncomingMessage, answer: ServerResponse, route: Route
   if (to === null) throw new Error(`nothing is behind ${host}`);
   const { method, headers } = asked;
   const sent = request(new URL(`${to.prefix}${asked.url}`, to.origin), { method, headers }, (given) => {
+    // Who asked may have gone meanwhile.
+    if (answer.destroyed) return void given.destroy();
     answer.writeHead(given.statusCode ?? 502, given.headers);
     pipeline(given, answer, () => {});
   });

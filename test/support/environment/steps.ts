@@ -21,19 +21,21 @@ export function stepsBySystem({ output }: Pick<Ended, "output">): Steps {
     const name = full.replace(/-[0-9a-f]{12}/, "").slice(system.length + 1);
     const steps = bySystem.get(system) ?? [];
     if (steps.some((one) => one.what === what && one.name === name)) continue;
-    const aside = by === "kubernetes" || by === "aws" || beforehand.test(name);
-    steps.push({ objects: aside, what, name });
+    steps.push({ objects: by === "kubernetes" || by === "aws", what, name });
     bySystem.set(system, steps);
   }
   return Object.fromEntries([...bySystem].map(([system, steps]) => [system, together(steps)]));
 }
 
 /** Gates before anything of a release is placed: they wait for nothing, and not for each other. */
-const beforehand = /-(certificate|scan|evidence)-run$/;
+const beforehand = /-(certificate|scan|evidence)-run /;
 
-/** The steps of one release, and the cutover, in their order. */
+/** The steps of one release, and the cutover, in their order; gates that come before all others by their names. */
 export function orderOf(steps: readonly string[] = [], release: string): string[] {
-  return steps.filter((step) => step.startsWith(`${release}-`) || step.startsWith("cutover "));
+  const own = steps.filter((step) => step.startsWith(`${release}-`) || step.startsWith("cutover "));
+  const first = own.findIndex((step) => !beforehand.test(step));
+  const count = first === -1 ? own.length : first;
+  return [...own.slice(0, count).toSorted(), ...own.slice(count)];
 }
 
 /** Everything else: what a target needs once, by name. */
