@@ -46,7 +46,7 @@ export function configOf(stack: StackName, owned: Owned): Config {
     source: { git: repository },
     build: ["node build.mjs"],
     service: ["node", "dist/service.mjs"],
-    bake: { seconds: 4, shortSeconds: 1, healthSeconds: 15, probesPerSecond: 20 },
+    bake: { seconds: 8, shortSeconds: 1, healthSeconds: 15, probesPerSecond: 20 },
     workers: { folder: ".switchyard/workers/{version}" },
   };
   for (const system of ["chrono", "sanctum", "pod", "traider", "deia"]) {
@@ -73,7 +73,7 @@ export function configOf(stack: StackName, owned: Owned): Config {
   };
   config["chrono:workers"] = { content: example.workers };
   if (stack === "staging") {
-    config["sanctum:gates"] = { evidence: "run", targetRps: 20, loadSeconds: 2, soakMinutes: 0.05 };
+    config["sanctum:gates"] = { evidence: "run", targetRps: 20, loadSeconds: 2, soakMinutes: 0.1 };
   }
   change("pod:api", { repository: "ghcr.io/pod-protocol/pod-api" });
   config["pod:frontend"] = { content: example.workers, assets: "site" };
