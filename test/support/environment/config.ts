@@ -73,7 +73,7 @@ export function configOf(stack: StackName, owned: Owned): Config {
   };
   config["chrono:workers"] = { content: example.workers };
   if (stack === "staging") {
-    config["sanctum:gates"] = { evidence: "run", targetRps: 20, loadSeconds: 2, soakMinutes: 0.1 };
+    config["sanctum:gates"] = { evidence: "run", targetRps: 6, loadSeconds: 3, soakMinutes: 0.1 };
   }
   change("pod:api", { repository: "ghcr.io/pod-protocol/pod-api" });
   config["pod:frontend"] = { content: example.workers, assets: "site" };
