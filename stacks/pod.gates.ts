@@ -5,7 +5,7 @@ import type { GateSpec } from "../components/gates/gate-spec.ts";
 import type { Release } from "../components/rollout/releases.ts";
 import { edgePlace } from "./config/edge.ts";
 import { podImages } from "./pod.config.ts";
-import { apiOrigin, type PodStack } from "./pod.ts";
+import { apiOrigin, type PodStack } from "./pod.manifests.ts";
 
 /** The gates around POD's rollout: what is asked before anything of a release is placed, and from outside after it. */
 
