@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { createRepository } from "../../../examples/service/repository.ts";
 import { type Box, startBox } from "../box/box.ts";
+import { until } from "../box/processes.ts";
 import { S3Server } from "../s3/server.ts";
 import type { Authority } from "./authority.ts";
 
@@ -95,6 +96,8 @@ async function serveAws(box: Box, s3: S3Server, bucket: string, authority: Autho
       "systemctl reload ssh",
     ].join(" && "),
   );
+  // While sshd starts anew it refuses connections for a moment.
+  await until(async () => (await box.ssh("true")).code === 0, 20, "sshd does not come back", 200);
 }
 
 async function repositoryArchive(): Promise<Buffer> {
