@@ -70,7 +70,7 @@ export interface SanctumGates {
  */
 export function sanctumGates({ gates }: SanctumConfig, environment: EnvironmentName): SanctumGates {
   const { targetRps, loadSeconds, soakMinutes, evidence } = {
-    development: { targetRps: 40, loadSeconds: 2, soakMinutes: 0.1, evidence: "run" as const },
+    development: { targetRps: 6, loadSeconds: 3, soakMinutes: 0.1, evidence: "run" as const },
     staging: { targetRps: 1000, loadSeconds: 120, soakMinutes: 15, evidence: "run" as const },
     production: { targetRps: 100, loadSeconds: 30, soakMinutes: 2, evidence: "staging" as const },
   }[environment];

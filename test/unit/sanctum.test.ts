@@ -148,9 +148,9 @@ describe("the gates", () => {
   test("in development are small and ask the local box", () => {
     const steps = shown(gatesOf(stack("development"), release, false));
     expect(steps.map(({ spec }) => [spec.rate, spec.seconds])).toEqual([
-      [40, 2],
-      [40, 2],
-      [20, 6],
+      [6, 3],
+      [6, 3],
+      [3, 6],
     ]);
     expect(steps[0]?.spec.origins).toMatchObject({
       auth: { box: "sanctum", fingerprint: "0123456789ab", service: "auth" },
