@@ -1,11 +1,11 @@
-import { Agent, createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { Agent, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
-import { createProxyServer } from "httpxy";
 import type { Backend, Door } from "../toolkit/host.ts";
 import { portOwner, portTakenError } from "../toolkit/port-owner.ts";
 import { waitUntil } from "./group.ts";
+import { closeServers, doorProxy, doorServer, listenOnLoopback } from "./loopback-door.ts";
 
 /**
  * The front door of development: what HAProxy does on a box (haproxy-config.ts), with the same rules. Each request is
@@ -16,8 +16,6 @@ import { waitUntil } from "./group.ts";
 const connectRetries = 15;
 const retryMilliseconds = 200;
 const connectMilliseconds = 1000;
-const answerMilliseconds = 120_000;
-const keepAliveMilliseconds = 60_000;
 
 /** Raised by routing where the door serves nothing. */
 class NothingServesError extends Error {}
@@ -31,48 +29,30 @@ interface Flight {
 
 export class FrontDoor {
   readonly door: Door;
-  private readonly servers: Server[] = [];
-  private readonly proxy = createProxyServer({ xfwd: true, proxyTimeout: answerMilliseconds });
+  private servers: readonly Server[] = [];
+  private readonly proxy = doorProxy();
   private readonly flights = new Set<Flight>();
   private serving: Backend | null;
 
   constructor(door: Door, backend: Backend | null) {
     this.door = door;
     this.serving = backend;
-    this.proxy.on("proxyRes", (answer) => {
-      // They speak of the connection behind the door; the client's own stays.
-      delete answer.headers.connection;
-      delete answer.headers["keep-alive"];
-    });
   }
 
   /** Listens on this machine only. Throws, naming who has it, when the port is taken. */
   async open(): Promise<void> {
-    const owner = await portOwner(this.door.port).catch(() => null);
-    if (owner) throw portTakenError(this.door.name, this.door.port, owner);
-    for (const address of ["127.0.0.1", "::1"]) {
-      try {
-        this.servers.push(await this.listen(address));
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") continue;
-        await this.close();
-        if (code !== "EADDRINUSE") throw error;
-        throw portTakenError(
-          this.door.name,
-          this.door.port,
-          await portOwner(this.door.port).catch(() => null),
-        );
-      }
-    }
+    const { name, port } = this.door;
+    const owner = await portOwner(port).catch(() => null);
+    if (owner) throw portTakenError(name, port, owner);
+    this.servers = await listenOnLoopback(name, port, () => this.makeServer());
   }
 
   async close(): Promise<void> {
-    const closed = this.servers
-      .splice(0)
-      .map((server) => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+    const servers = this.servers;
+    this.servers = [];
+    const closed = closeServers(servers);
     for (const flight of this.flights) flight.cut();
-    await Promise.all(closed);
+    await closed;
   }
 
   serves(): Backend | null {
@@ -90,19 +70,13 @@ export class FrontDoor {
     for (const flight of others()) flight.cut();
   }
 
-  private listen(address: string): Promise<Server> {
-    const server = createServer({ keepAliveTimeout: keepAliveMilliseconds }, (request, response) => {
+  private makeServer(): Server {
+    const server = doorServer((request, response) => {
       this.pass(request, response).catch((error) => refuse(response, error));
     });
-    server.on("upgrade", (request, socket, head) => {
+    return server.on("upgrade", (request, socket, head) => {
       socket.on("error", () => {});
       this.passUpgrade(request, socket, head).catch(() => socket.destroy());
-    });
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.door.port, address, () =>
-        resolve(server.off("error", reject).on("error", () => {})),
-      );
     });
   }
 

@@ -1,6 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { createProxyServer } from "httpxy";
-import { portOwner, portTakenError } from "../../box/toolkit/port-owner.ts";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { closeServers, doorProxy, doorServer, listenOnLoopback } from "../../box/supervisor/loopback-door.ts";
 import { overrideHeader } from "../probe.ts";
 import type { Instance } from "./instance.ts";
 
@@ -9,9 +8,6 @@ export interface Route {
   readonly percentage: number;
 }
 
-const keepAliveMilliseconds = 60_000;
-const answerMilliseconds = 120_000;
-
 /**
  * Where people reach a Worker of the local edge. Each request is routed by itself, to the version it asks for by the
  * override header where the deployment has it, else by the shares; a change of routes drops nothing that is in flight.
@@ -19,54 +15,32 @@ const answerMilliseconds = 120_000;
 export class EdgeDoor {
   readonly worker: string;
   readonly port: number;
-  private readonly proxy = createProxyServer({ xfwd: true, proxyTimeout: answerMilliseconds });
-  private readonly servers: Server[] = [];
+  private readonly proxy = doorProxy();
+  private servers: readonly Server[] = [];
   private routes: readonly Route[] = [];
 
   constructor(worker: string, port: number) {
     this.worker = worker;
     this.port = port;
-    this.proxy.on("proxyRes", (answer) => {
-      // They speak of the connection behind the door; the client's own stays.
-      delete answer.headers.connection;
-      delete answer.headers["keep-alive"];
-    });
   }
 
   /** Listens on this machine only. Throws, naming who has it, when the port is taken. */
   async open(): Promise<void> {
-    for (const address of ["127.0.0.1", "::1"]) {
-      try {
-        this.servers.push(await this.listen(address));
-      } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code === "EADDRNOTAVAIL" || code === "EAFNOSUPPORT") continue;
-        await this.close();
-        if (code !== "EADDRINUSE") throw error;
-        throw portTakenError(this.worker, this.port, await portOwner(this.port).catch(() => null));
-      }
-    }
+    this.servers = await listenOnLoopback(this.worker, this.port, () =>
+      doorServer((request, response) => {
+        this.pass(request, response).catch((error: Error) => refuse(response, 502, error.message));
+      }),
+    );
   }
 
   async close(): Promise<void> {
-    const servers = this.servers.splice(0);
-    await Promise.all(
-      servers.map((server) => new Promise((resolve) => server.close(resolve).closeAllConnections())),
-    );
+    const servers = this.servers;
+    this.servers = [];
+    await closeServers(servers);
   }
 
   point(routes: readonly Route[]): void {
     this.routes = routes;
-  }
-
-  private listen(address: string): Promise<Server> {
-    const server = createServer({ keepAliveTimeout: keepAliveMilliseconds }, (request, response) => {
-      this.pass(request, response).catch((error: Error) => refuse(response, 502, error.message));
-    });
-    return new Promise((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.port, address, () => resolve(server.off("error", reject).on("error", () => {})));
-    });
   }
 
   private async pass(request: IncomingMessage, response: ServerResponse): Promise<void> {
