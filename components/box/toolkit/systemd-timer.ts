@@ -2,7 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { writeDurably } from "./durable.ts";
 import { folder } from "./systemd-ground.ts";
 import { mustSystemctl, showUnit } from "./systemd-manager.ts";
-import { commandLine, toolkitCommand, unitFolder } from "./systemd-unit.ts";
+import { commandLine, hardening, toolkitCommand, unitFolder } from "./systemd-unit.ts";
 
 /** Verbs of the toolkit that run by the clock: a systemd timer and its service each. */
 
@@ -52,26 +52,9 @@ TimeoutStartSec=${seconds}
 KillMode=control-group
 Nice=10
 IOSchedulingClass=idle
-UMask=0077
 ReadWritePaths=${commandLine(paths)}
-NoNewPrivileges=yes
 CapabilityBoundingSet=
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-LockPersonality=yes
-SystemCallArchitectures=native
+${hardening}
 `;
 }
 

@@ -21,7 +21,7 @@ export interface ServiceUser {
 }
 
 /** What every process of ours may do without. JIT compilers need writable memory that is executable: no rule on that. */
-const hardening = `NoNewPrivileges=yes
+export const hardening = `NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
