@@ -1,6 +1,6 @@
 import type { LegAddress } from "../components/rollout/leg.ts";
 import { box as boxField } from "./config/box.ts";
-import { cluster as clusterField } from "./config/cluster.ts";
+import { type ClusterConfig, clusterAddress, cluster as clusterField } from "./config/cluster.ts";
 import { edge as edgeField, edgePlace } from "./config/edge.ts";
 import { type EnvironmentName, environments, systemNames } from "./config/read.ts";
 
@@ -34,7 +34,7 @@ function legsOf(
   if (box.success) legs.push({ name: "box", address: { kind: "box", system, location: box.data } });
   const cluster = clusterField.safeParse(config[`${system}:cluster`]);
   if (cluster.success) {
-    legs.push({ name: "cluster", address: clusterAddress(system, cluster.data, box.success) });
+    legs.push({ name: "cluster", address: addressOnCluster(system, cluster.data, box.success) });
   }
   const edge = edgeField.safeParse(config[`${system}:edge`]);
   if (edge.success)
@@ -42,15 +42,8 @@ function legsOf(
   return legs;
 }
 
-/** A cluster leg's address; in development it is this machine's box, under a name of its own beside a box leg. */
-export function clusterAddress(
-  system: string,
-  config: NonNullable<ReturnType<typeof clusterField.parse>>,
-  besideBox: boolean,
-): LegAddress {
-  if (config === "local") {
-    return { kind: "box", system: besideBox ? `${system}-cluster` : system, location: "local" };
-  }
-  const { context, namespace } = config;
-  return { kind: "cluster", system, namespace, ...(context === undefined ? {} : { context }) };
+/** In development a cluster leg is on this machine's box, under a name of its own beside a box leg. */
+function addressOnCluster(system: string, config: ClusterConfig, besideBox: boolean): LegAddress {
+  if (config !== "local") return clusterAddress(system, config);
+  return { kind: "box", system: besideBox ? `${system}-cluster` : system, location: "local" };
 }

@@ -9,7 +9,7 @@ import type { ReleaseManifest, ServiceManifest } from "../components/rollout/man
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
 import type { ChronoConfig } from "./chrono.config.ts";
-import { bakePolicy } from "./config/bake.ts";
+import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type edgeContent, edgeContentOf, edgePlace, edgePolicy, edgeSha256 } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
@@ -166,7 +166,8 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
 
 /** CHR-14, judged while the release bakes. */
 function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
-  return bakePolicy(environment, config.bake, { rules: chronoRules, probes: ["/", "/health/detailed"] });
+  const probes = ["/", "/health/detailed"];
+  return boxPolicy(environment, bakePolicy(environment, config.bake, { rules: chronoRules, probes }));
 }
 
 function urlOf({ box, services }: ChronoConfig, service: "api" | "dashboard"): string {

@@ -11,7 +11,7 @@ import type {
 } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
-import { bakePolicy } from "./config/bake.ts";
+import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
@@ -117,7 +117,7 @@ export function deiaPolicy(stack: DeiaStack): Policy {
   const { environment, deia: config } = stack;
   const probes = ["/"];
   const policy = bakePolicy(environment, config.bake, { rules: deiaRules, probes });
-  return { ...policy, checklist: checklistOf(stack) };
+  return { ...boxPolicy(environment, policy), checklist: checklistOf(stack) };
 }
 
 /** DEI-1. In development what is not there is not asked for, but every item has its row. */

@@ -1,12 +1,12 @@
 import type * as pulumi from "@pulumi/pulumi";
-import type { Policy } from "../components/box/toolkit/records.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
+import type { BakePolicy } from "../components/gates/policy.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import { type Release, resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
-import { bakePolicy } from "./config/bake.ts";
-import type { ClusterConfig } from "./config/cluster.ts";
+import { bakePolicy, boxPolicy } from "./config/bake.ts";
+import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import { edgePlace, edgePolicy } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import { afterwards, beforehand, evidenceOf } from "./pod.gates.ts";
@@ -63,7 +63,7 @@ async function apiLeg(site: Site, stack: PodStack): Promise<Leg> {
   return site.boxLeg(stack.pod.box, {
     system: "pod",
     render: (name, entry) => apiManifest(stack, name, entry),
-    policy: podPolicy(stack),
+    policy: boxPolicy(stack.environment, podPolicy(stack)),
     secrets: secretValues(stack.pod),
     backedUp: stack.pod.secrets,
   });
@@ -73,41 +73,26 @@ async function mcpLeg(site: Site, stack: PodStack): Promise<Leg> {
   const { pod: config } = stack;
   if (config.cluster === "local") {
     const render = (name: string, entry: ReleaseEntry) => mcpLocally(stack, name, entry);
-    return site.boxLeg("local", {
-      ...{ system: "pod-cluster", name: "cluster", render, policy: podPolicy(stack), secrets: {} },
-    });
+    const policy = boxPolicy(stack.environment, podPolicy(stack));
+    return site.boxLeg("local", { system: "pod-cluster", name: "cluster", render, policy, secrets: {} });
   }
   const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
   return openClusterLeg((address) => site.observe(address), mcpOnCluster(stack, config.cluster));
 }
 
 /** The MCP server's leg on a cluster, as the config has it. */
-export function mcpOnCluster(
-  stack: PodStack,
-  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
-): ClusterLegPlan {
+export function mcpOnCluster(stack: PodStack, cluster: Exclude<ClusterConfig, "local">): ClusterLegPlan {
   const { environment, pod: config } = stack;
-  const { hosts } = config.mcp;
-  const { tlsSecret, ...names } = hosts ?? {};
   return {
-    system: "pod",
+    ...clusterPlace("pod", cluster),
     environment,
-    address: { kind: "cluster", system: "pod", namespace, ...(context === undefined ? {} : { context }) },
-    render: (name, entry) => mcpManifest(stack, namespace, name, entry),
-    doors: [
-      {
-        ...{ service: "mcp", port: 80 },
-        ...(hosts ? { hosts: names as Omit<typeof hosts, "tlsSecret"> } : {}),
-        ...(tlsSecret === undefined ? {} : { tlsSecret }),
-      },
-    ],
+    render: (name, entry) => mcpManifest(stack, cluster.namespace, name, entry),
+    doors: [clusterDoor("mcp", config.mcp)],
     policy: {
       ...podPolicy(stack),
       replicas: { mcp: config.replicas ?? (environment === "production" ? 2 : 1) },
     },
     secrets: {},
-    bakerImage,
-    ...(ingressClass === undefined ? {} : { ingressClass }),
   };
 }
 
@@ -123,7 +108,7 @@ async function frontendLeg(site: Site, stack: PodStack): Promise<Leg> {
 }
 
 /** POD-8, judged while a release bakes. */
-function podPolicy({ environment, pod: config }: PodStack): Policy {
+function podPolicy({ environment, pod: config }: PodStack): BakePolicy {
   return bakePolicy(environment, config.bake, { rules: podRules, probes: ["/"] });
 }
 

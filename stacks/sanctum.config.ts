@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { checkCluster, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
-import { bake, pins, type ReleaseEntry, settings, source } from "./config/fields.ts";
+import { checkCluster, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
+import { bake, pins, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
 
@@ -34,13 +34,7 @@ const gates = z.strictObject({
 
 export const sanctumSchema = z.strictObject({
   ...pins,
-  cluster,
-  /** Where the local machine builds it from; a cluster runs images. */
-  source: source.optional(),
-  build: z.array(z.string().min(1)).optional(),
-  settings: settings.default({}),
-  replicas: z.number().int().min(1).max(100).optional(),
-  resources: resources.optional(),
+  ...clusterSystem,
   services: z
     .strictObject({
       auth: containerService.default({}),

@@ -1,6 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest } from "../components/cluster/manifest.ts";
-import type { Door } from "../components/cluster/objects/ground.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
 import { GatedLeg, type GateStep } from "../components/gates/gated-leg.ts";
@@ -10,8 +9,8 @@ import type { Leg, LegRelease } from "../components/rollout/leg.ts";
 import type { ReleaseManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
-import { bakePolicy } from "./config/bake.ts";
-import type { ClusterConfig } from "./config/cluster.ts";
+import { bakePolicy, boxPolicy } from "./config/bake.ts";
+import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
@@ -49,7 +48,7 @@ async function openLeg(site: Site, stack: SanctumStack): Promise<Leg<object>> {
   const { sanctum: config } = stack;
   const { cluster } = config;
   if (cluster === "local") {
-    const policy = sanctumPolicy(stack);
+    const policy = boxPolicy(stack.environment, sanctumPolicy(stack));
     const render = (name: string, entry: ReleaseEntry) => sanctumLocally(stack, name, entry);
     return site.boxLeg("local", { system: "sanctum", name: "cluster", render, policy, secrets: {} });
   }
@@ -60,22 +59,20 @@ async function openLeg(site: Site, stack: SanctumStack): Promise<Leg<object>> {
 /** Sanctum's leg on a cluster, as the config has it. */
 export function sanctumOnCluster(
   stack: SanctumStack,
-  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
+  cluster: Exclude<ClusterConfig, "local">,
 ): ClusterLegPlan {
   const { replicas } = sizesOf(stack);
+  const { services } = stack.sanctum;
   return {
-    system: "sanctum",
+    ...clusterPlace("sanctum", cluster),
     environment: stack.environment,
-    address: { kind: "cluster", system: "sanctum", namespace, ...(context === undefined ? {} : { context }) },
     render: (name, entry) => sanctumManifest(stack, name, entry),
-    doors: doorsOf(stack.sanctum),
+    doors: sanctumServices.map((service) => clusterDoor(service, services[service])),
     policy: {
       ...sanctumPolicy(stack),
       replicas: Object.fromEntries(sanctumServices.map((name) => [name, replicas])),
     },
     secrets: {},
-    bakerImage,
-    ...(ingressClass === undefined ? {} : { ingressClass }),
   };
 }
 
@@ -210,15 +207,6 @@ function imagesOf(config: SanctumConfig, name: string): Record<string, string> {
   return Object.fromEntries(
     sanctumServices.map((service) => [service, sanctumImage(config, service, name, entry)]),
   );
-}
-
-function doorsOf({ services }: SanctumConfig): Door[] {
-  return sanctumServices.map((service) => {
-    const { hosts } = services[service];
-    if (!hosts) return { service, port: 80 };
-    const { tlsSecret, ...names } = hosts;
-    return { service, port: 80, hosts: names, ...(tlsSecret === undefined ? {} : { tlsSecret }) };
-  });
 }
 
 const sizes = {

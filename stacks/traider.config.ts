@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
-import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
+import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
+import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
 
@@ -15,13 +15,7 @@ const check = z.strictObject({
 
 export const traiderSchema = z.strictObject({
   ...pins,
-  cluster,
-  /** Where the local machine builds it from; a cluster runs images. */
-  source: source.optional(),
-  build: z.array(z.string().min(1)).optional(),
-  settings: settings.default({}),
-  replicas: z.number().int().min(1).max(100).optional(),
-  resources: resources.optional(),
+  ...clusterSystem,
   database: z
     .strictObject({ host: z.string().min(1), name: z.string().min(1), port: port.default(5432) })
     .optional(),

@@ -1,6 +1,5 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest, ClusterService } from "../components/cluster/manifest.ts";
-import type { Door } from "../components/cluster/objects/ground.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import { traiderRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
@@ -8,8 +7,8 @@ import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
-import { bakePolicy } from "./config/bake.ts";
-import type { ClusterConfig } from "./config/cluster.ts";
+import { bakePolicy, boxPolicy } from "./config/bake.ts";
+import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
 import { sourceOf } from "./config/source.ts";
@@ -50,19 +49,17 @@ async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">):
 /** TRAIDER's leg on a cluster, as the config has it. */
 export function traiderOnCluster(
   stack: TraiderStack,
-  { context, namespace, bakerImage, ingressClass }: Exclude<ClusterConfig, "local">,
+  cluster: Exclude<ClusterConfig, "local">,
 ): ClusterLegPlan {
   const config = stack.traider;
+  const { backend, frontend } = config.services;
   return {
-    system: "traider",
+    ...clusterPlace("traider", cluster),
     environment: stack.environment,
-    address: { kind: "cluster", system: "traider", namespace, ...(context === undefined ? {} : { context }) },
     render: (name, entry) => traiderManifest(stack, name, entry),
-    doors: doorsOf(config),
+    doors: [clusterDoor("backend", backend), clusterDoor("frontend", frontend)],
     policy: { ...traiderPolicy(stack), replicas: replicasOf(stack) },
     secrets: secretValues(config),
-    bakerImage,
-    ...(ingressClass === undefined ? {} : { ingressClass }),
     ...(config.verify === undefined ? {} : { verify: config.verify }),
   };
 }
@@ -74,7 +71,7 @@ async function localLeg(site: Site): Promise<Leg> {
     system: "traider",
     name: "cluster",
     render: (name, entry) => traiderLocally(stack, name, entry),
-    policy: traiderPolicy(stack),
+    policy: boxPolicy(stack.environment, traiderPolicy(stack)),
     secrets: secretValues(stack.traider),
   });
 }
@@ -138,15 +135,6 @@ function containerOf(
 }
 
 const ports: Readonly<Record<TraiderService, number>> = { backend: 8000, frontend: 3000, worker: 8001 };
-
-function doorsOf({ services }: TraiderConfig): Door[] {
-  return (["backend", "frontend"] as const).map((service) => {
-    const { hosts } = services[service];
-    if (!hosts) return { service, port: 80 };
-    const { tlsSecret, ...names } = hosts;
-    return { service, port: 80, hosts: names, ...(tlsSecret === undefined ? {} : { tlsSecret }) };
-  });
-}
 
 function replicasOf({ environment, traider: config }: TraiderStack): Record<string, number> {
   const { replicas } = traiderEnvironment(config, environment);

@@ -1,4 +1,4 @@
-import type { Policy } from "../box/toolkit/records.ts";
+import type { BakePolicy } from "../gates/policy.ts";
 
 /** What a release is on the edge: plain text from plain values, so that it can be fingerprinted and frozen. */
 export interface EdgeManifest {
@@ -41,7 +41,7 @@ export interface EdgeAssets {
 }
 
 /** Times and limits of a leg's cutover; they change in place, without a release. */
-export interface EdgePolicy extends Omit<Policy, "keptBuilds" | "freeMebibytes"> {
+export interface EdgePolicy extends BakePolicy {
   /** Shares of traffic that a release without a proved past gets before all of it, each watched by itself. */
   readonly steps: readonly { readonly percent: number; readonly seconds: number }[];
   /** A release with another secret may be taken back to one with the old value, which therefore must still work. */

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Policy } from "../../components/box/toolkit/records.ts";
+import type { BakePolicy } from "../../components/gates/policy.ts";
 import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules.ts";
 import type { bake } from "./fields.ts";
 import type { EnvironmentName } from "./read.ts";
@@ -12,7 +13,7 @@ export function bakePolicy(
   environment: EnvironmentName,
   config: z.infer<typeof bake>,
   { rules, probes }: { rules: RuleTable; probes: readonly string[] },
-): Policy {
+): BakePolicy {
   const scrapeSeconds = environment === "development" ? 0.5 : 5;
   const least = minimumBakeSeconds(rules, scrapeSeconds);
   const wanted = config.seconds ?? { development: 10, staging: 30, production: least }[environment];
@@ -28,7 +29,10 @@ export function bakePolicy(
     healthSeconds: config.healthSeconds ?? (environment === "development" ? 10 : 60),
     probes,
     probesPerSecond: config.probesPerSecond ?? (environment === "development" ? 20 : 2),
-    keptBuilds: 5,
-    freeMebibytes: environment === "development" ? 100 : 1024,
   };
+}
+
+/** The same on a box, with what a box needs beside it. */
+export function boxPolicy(environment: EnvironmentName, policy: BakePolicy): Policy {
+  return { ...policy, keptBuilds: 5, freeMebibytes: environment === "development" ? 100 : 1024 };
 }

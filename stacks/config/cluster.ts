@@ -1,5 +1,8 @@
 import { z } from "zod";
-import { port } from "./fields.ts";
+import type { ClusterAddress } from "../../components/cluster/driver.ts";
+import type { Door } from "../../components/cluster/objects/ground.ts";
+import type { ClusterLegPlan } from "../../components/cluster/open-leg.ts";
+import { port, settings, source } from "./fields.ts";
 import type { EnvironmentName, SystemContext } from "./read.ts";
 
 /** Fields of a leg on Kubernetes. Credentials are the runner's own (KUBECONFIG); only the context's name is config. */
@@ -34,6 +37,24 @@ export const cluster = z.union([
 
 export type ClusterConfig = z.infer<typeof cluster>;
 
+/** Where on a cluster a system is, as its leg and whoever else looks for it is told. */
+export function clusterAddress(
+  system: string,
+  { context, namespace }: Exclude<ClusterConfig, "local">,
+): ClusterAddress {
+  return { kind: "cluster", system, namespace, ...(context === undefined ? {} : { context }) };
+}
+
+/** What of a leg on a cluster is the same for every system. */
+export function clusterPlace(
+  system: string,
+  config: Exclude<ClusterConfig, "local">,
+): Pick<ClusterLegPlan, "system" | "address" | "bakerImage" | "ingressClass"> {
+  const { bakerImage, ingressClass } = config;
+  const address = clusterAddress(system, config);
+  return { system, address, bakerImage, ...(ingressClass === undefined ? {} : { ingressClass }) };
+}
+
 const quantity = (example: string) =>
   z.string().regex(/^\d+(\.\d+)?(m|Ki|Mi|Gi)?$/, `a Kubernetes quantity: ${example}`);
 
@@ -49,6 +70,24 @@ export const containerService = z.strictObject({
   settings: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/), z.string()).optional(),
   hosts: colourHosts.optional(),
 });
+
+/** The stable Service of one in a container, with its hosts where it has any. */
+export function clusterDoor(service: string, { hosts }: z.infer<typeof containerService>): Door {
+  if (!hosts) return { service, port: 80 };
+  const { tlsSecret, ...names } = hosts;
+  return { service, port: 80, hosts: names, ...(tlsSecret === undefined ? {} : { tlsSecret }) };
+}
+
+/** What a system has that is a cluster's whole. */
+export const clusterSystem = {
+  cluster,
+  /** Where the local machine builds it from; a cluster runs images. */
+  source: source.optional(),
+  build: z.array(z.string().min(1)).optional(),
+  settings: settings.default({}),
+  replicas: z.number().int().min(1).max(100).optional(),
+  resources: resources.optional(),
+};
 
 /**
  * A release's image of a service: by digest where the release names one, else by the release's tag.

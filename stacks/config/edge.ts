@@ -1,11 +1,11 @@
 import { z } from "zod";
-import type { Policy } from "../../components/box/toolkit/records.ts";
 import type { EdgeAddress } from "../../components/edge/api.ts";
 import type { EdgeSite } from "../../components/edge/cloudflare.ts";
 import { hashOfFolder } from "../../components/edge/content.ts";
 import { localApi } from "../../components/edge/local/places.ts";
 import type { EdgeContent, EdgePolicy } from "../../components/edge/manifest.ts";
 import { cloudflareApi } from "../../components/edge/transport.ts";
+import type { BakePolicy } from "../../components/gates/policy.ts";
 import { type ReleaseEntry, seconds } from "./fields.ts";
 import type { EnvironmentName, SystemContext } from "./read.ts";
 
@@ -121,15 +121,14 @@ export function edgeSha256(entry: ReleaseEntry, leg = "edge"): string | undefine
 }
 
 /** Times of the bake that the system has anyway, and what the edge adds. */
-export function edgePolicy(config: EdgeConfig, policy: Policy): EdgePolicy {
-  const { keptBuilds: _, freeMebibytes: __, ...shared } = policy;
+export function edgePolicy(config: EdgeConfig, policy: BakePolicy): EdgePolicy {
   // Nobody but the bake's own probes asks the local edge, so half a bake shows what a whole one would.
   if (config === "local") {
-    const bakeSeconds = Math.min(shared.bakeSeconds, 5);
-    return { ...shared, bakeSeconds, steps: [], oldSecretsWork: true };
+    const bakeSeconds = Math.min(policy.bakeSeconds, 5);
+    return { ...policy, bakeSeconds, steps: [], oldSecretsWork: true };
   }
   const { steps, oldSecretsWork } = config;
-  return { ...shared, steps, oldSecretsWork };
+  return { ...policy, steps, oldSecretsWork };
 }
 
 /** Rules of the environment are rules of the config (CHR-10): previews in staging, routes in production. */

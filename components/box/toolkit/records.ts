@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Rule } from "../../gates/rules.ts";
+import type { BakePolicy } from "../../gates/policy.ts";
 import { type CutoverState, untouched } from "../../rollout/cutover/state.ts";
 import type { PlacedRelease } from "../../rollout/manifest.ts";
 import type { Checklist } from "./checklist.ts";
@@ -20,18 +20,8 @@ export interface ReleaseRecord extends PlacedRelease {
   readonly done: Partial<Readonly<Record<StepName, string>>>;
 }
 
-/** What may change in place, without a release: times, limits and the rule table of the bake. */
-export interface Policy {
-  readonly rules: readonly Rule[];
-  readonly bakeSeconds: number;
-  /** For a release that has served a whole bake before. */
-  readonly shortBakeSeconds: number;
-  readonly scrapeSeconds: number;
-  /** How long a placed release may take to become healthy. */
-  readonly healthSeconds: number;
-  /** Paths that the bake requests by itself, so that a quiet night gives a verdict too. */
-  readonly probes: readonly string[];
-  readonly probesPerSecond: number;
+/** What may change in place on a box, without a release. */
+export interface Policy extends BakePolicy {
   /** Builds kept beside those of placed releases. */
   readonly keptBuilds: number;
   /** Free space that placing needs, in MiB. */
