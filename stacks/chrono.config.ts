@@ -4,6 +4,7 @@ import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, pins, port, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
+import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `chrono` that are secrets. They are never part of the pins, and always today's (CHR-13). */
 export const chronoSecrets = ["databaseUrl", "redisUrl", "databaseAdminUrl"] as const;
@@ -37,6 +38,7 @@ export type ChronoConfig = z.infer<typeof chronoSchema> & {
 export function chronoChecks(config: ChronoConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkSettings(config, ["api", "dashboard", "oracle"], problem);
   checkWorkers(config, context);
   checkBox("chrono", config.box, context);
   if (environment === "development") return;

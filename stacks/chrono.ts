@@ -12,7 +12,8 @@ import type { ChronoConfig } from "./chrono.config.ts";
 import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type edgeContent, edgeContentOf, edgePlace, edgePolicy, edgeSha256 } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
-import type { EnvironmentName, StackConfig } from "./config/read.ts";
+import type { StackConfig } from "./config/read.ts";
+import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import type { Site } from "./site.ts";
 
@@ -99,27 +100,31 @@ export function chronoManifest(stack: StackConfig, name: string, entry: ReleaseE
   const { chrono: config, environment } = stack;
   const version = entry.version ?? name;
   const { api, dashboard, oracle } = config.services;
-  const shared = {
-    environment: environmentOf(environment, config, entry),
-    secrets: secretRevisions(secretValues(stack.chrono), stack.fingerprintKey),
-  };
-  const serving = { ...shared, kind: "serving", health: "/health", metrics: "/metrics", ...times } as const;
+  const secrets = secretRevisions(secretValues(stack.chrono), stack.fingerprintKey);
+  const documented = (name: string) => ({
+    name,
+    // The `.env` of the environment (CHR-13).
+    environment: { NODE_ENV: environment, ...serviceSettings(name, entry, config) },
+    secrets,
+    health: "/health",
+    metrics: "/metrics",
+    ...times,
+  });
   const services: ServiceManifest[] = [
     {
-      ...serving,
-      name: "api",
+      ...documented("api"),
+      kind: "serving",
       command: api.command ?? ["bun", "src/api/typescript/dist/index.js"],
       door: api.port,
     },
     {
-      ...serving,
-      name: "dashboard",
+      ...documented("dashboard"),
+      kind: "serving",
       command: dashboard.command ?? ["bun", "apps/dashboard/dist/server.js"],
       door: dashboard.port,
     },
     {
-      ...serving,
-      name: "oracle",
+      ...documented("oracle"),
       kind: "singleton",
       command: oracle.command ?? ["src/oracle/rust/target/release/oracle"],
     },
@@ -151,11 +156,6 @@ const documentedBuild = [
 ];
 
 const times = { drainSeconds: 10, stopSeconds: 20 };
-
-/** The `.env` of the environment (CHR-13). */
-function environmentOf(environment: EnvironmentName, config: ChronoConfig, entry: ReleaseEntry) {
-  return { NODE_ENV: environment, ...(entry.settings ?? config.settings) };
-}
 
 function secretValues({ secrets }: ChronoConfig): Record<string, string> {
   return {

@@ -5,6 +5,7 @@ import { box, checkBox } from "./config/box.ts";
 import { bake, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
+import { checkSettings, serviceSettings } from "./config/settings.ts";
 
 /** Keys of namespace `deia` that are secrets. They are never part of the pins, and always today's. */
 export const deiaSecrets = ["databaseUrl", "jwtSecret", "redisUrl", "databaseAdminUrl"] as const;
@@ -76,6 +77,7 @@ export type DeiaConfig = z.infer<typeof deiaSchema> & {
 export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkSettings(config, ["controller"], problem);
   checkBox("deia", config.box, context);
   if (environment === "development") return;
   for (const name of ["databaseUrl", "jwtSecret"] as const) {
@@ -89,7 +91,8 @@ export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
     ([name, release]) => [`releases.${name}.settings`, release.settings ?? {}] as const,
   );
   for (const [key, values] of [["settings", config.settings] as const, ...frozen]) {
-    for (const found of debugSettings(values)) problem(key, found, `no debug mode in ${environment}`);
+    for (const found of debugSettings(serviceSettings("controller", { settings: values }, config)))
+      problem(key, found, `no debug mode in ${environment}`);
   }
   checkLimits(config, problem);
 }

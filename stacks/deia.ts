@@ -14,6 +14,7 @@ import { Rollout } from "../components/rollout/rollout.ts";
 import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
+import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import type { DeiaConfig } from "./deia.config.ts";
 import type { Site } from "./site.ts";
@@ -98,7 +99,7 @@ function maintenanceOf({ environment, deia: config }: DeiaStack): MaintenanceMan
 
 function settingsOf({ environment, deia: config }: DeiaStack, entry: ReleaseEntry): Record<string, string> {
   const ollama = config.ollama === undefined ? {} : { OLLAMA_URL: config.ollama };
-  return { NODE_ENV: environment, ...ollama, ...(entry.settings ?? config.settings) };
+  return { NODE_ENV: environment, ...ollama, ...serviceSettings("controller", entry, config) };
 }
 
 function secretValues({ secrets }: DeiaConfig): Record<string, string> {

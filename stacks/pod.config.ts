@@ -5,6 +5,7 @@ import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `pod` that are secrets. They are never part of the pins, and always today's. */
 export const podSecrets = ["databaseUrl", "jwtSecret", "databaseAdminUrl"] as const;
@@ -111,6 +112,7 @@ export function publishes(config: PodConfig, environment: EnvironmentName): bool
 export function podChecks(config: PodConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkSettings(config, ["api", "mcp"], problem);
   checkCluster(config.cluster, context);
   edgeChecks(config.edge, context);
   if (environment === "development") {

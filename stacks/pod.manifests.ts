@@ -5,6 +5,7 @@ import type { ReleaseManifest, ServiceManifest, SmokeCheck } from "../components
 import { edgeContentOf, edgeSha256 } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
+import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import { type PodConfig, podImages } from "./pod.config.ts";
 
@@ -23,7 +24,7 @@ export function apiManifest(stack: PodStack, name: string, entry: ReleaseEntry):
     name: "api",
     kind: "serving",
     command: command ?? (inContainer ? [] : ["node", "dist/service.mjs"]),
-    environment: { NODE_ENV: environment, ...(entry.settings ?? config.settings) },
+    environment: { NODE_ENV: environment, ...serviceSettings("api", entry, config) },
     secrets: secretRevisions(secretValues(stack.pod), stack.fingerprintKey),
     health: config.smoke.health,
     metrics: "/metrics",
@@ -146,12 +147,10 @@ export function mcpLocally(stack: PodStack, name: string, entry: ReleaseEntry): 
 
 function mcpSettings(stack: PodStack, entry: ReleaseEntry): Record<string, string> {
   const { environment, pod: config } = stack;
-  const own = config.mcp.settings ?? {};
   return {
     NODE_ENV: environment,
     API_URL: apiOrigin(config),
-    ...(entry.settings ?? config.settings),
-    ...own,
+    ...serviceSettings("mcp", entry, config),
   };
 }
 

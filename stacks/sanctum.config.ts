@@ -3,6 +3,7 @@ import { checkCluster, clusterSystem, containerService, imageOf } from "./config
 import { bake, pins, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import { checkSettings } from "./config/settings.ts";
 
 /** Sanctum's document names no secret of the deployment. */
 export const sanctumSecrets = [] as const;
@@ -89,6 +90,7 @@ export function sanctumImage(
 export function sanctumChecks(config: SanctumConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkSettings(config, sanctumServices, problem);
   checkCluster(config.cluster, context);
   if (config.cluster === "local") {
     if (!config.source) {

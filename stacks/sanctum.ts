@@ -13,6 +13,7 @@ import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { EnvironmentName, StackConfig } from "./config/read.ts";
+import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import {
   type SanctumConfig,
@@ -233,9 +234,8 @@ function settingsOf(
   service: SanctumService,
   entry: ReleaseEntry,
 ) {
-  const own = config.services[service].settings ?? {};
   const host = config.cluster === "local" ? "127.0.0.1" : "0.0.0.0";
-  return { NODE_ENV: environment, HOST: host, ...(entry.settings ?? config.settings), ...own };
+  return { NODE_ENV: environment, HOST: host, ...serviceSettings(service, entry, config) };
 }
 
 function sanctumPolicy({ environment, sanctum: config }: SanctumStack) {

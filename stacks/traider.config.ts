@@ -3,6 +3,7 @@ import { checkCluster, checkImage, clusterSystem, containerService, imageOf } fr
 import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `traider` that are secrets. They are never part of the pins, and always today's (TRD-10). */
 export const traiderSecrets = ["jwtSecret", "dbPassword"] as const;
@@ -123,6 +124,7 @@ export function traiderMigrationImage(
 export function traiderChecks(config: TraiderConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
   checkEnvironment(config, context);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];

@@ -11,6 +11,7 @@ import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
+import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import type { Site } from "./site.ts";
 import {
@@ -97,7 +98,7 @@ export function traiderManifest(stack: TraiderStack, name: string, entry: Releas
             verify: migration.verify,
             revert: migration.revert,
             seconds: migration.seconds,
-            environment: settingsOf(stack, entry, {}),
+            environment: settingsOf(stack, "migration", entry),
             secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
           },
         }
@@ -112,7 +113,7 @@ function containerOf(
   entry: ReleaseEntry,
 ): ClusterService {
   const { environment, traider: config } = stack;
-  const { command, port, settings = {} } = config.services[service];
+  const { command, port } = config.services[service];
   const { resources } = traiderEnvironment(config, environment);
   const singleton = service === "worker";
   return {
@@ -121,7 +122,7 @@ function containerOf(
     image: traiderImage(config, service, name, entry),
     ...(command === undefined ? {} : { command }),
     port: port ?? ports[service],
-    environment: settingsOf(stack, entry, settings),
+    environment: settingsOf(stack, service, entry),
     secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
     health: config.health.path,
     checks: singleton
@@ -148,11 +149,11 @@ export function traiderLocally(stack: TraiderStack, name: string, entry: Release
   if (!config.source)
     throw new Error("traider:source is missing: where the local machine gets a version from");
   const services = traiderServices.map((service): ServiceManifest => {
-    const { command = ["node", "dist/service.mjs"], port, settings = {} } = config.services[service];
+    const { command = ["node", "dist/service.mjs"], port } = config.services[service];
     const shared = {
       name: service,
       command,
-      environment: settingsOf(stack, entry, settings),
+      environment: settingsOf(stack, service, entry),
       secrets: secretRevisions(secretValues(stack.traider), stack.fingerprintKey),
       health: config.health.path,
       metrics: "/metrics",
@@ -175,11 +176,11 @@ export function traiderLocally(stack: TraiderStack, name: string, entry: Release
   };
 }
 
-/** The environment as the document has it, the release's frozen settings, then what is the service's own. */
+/** The environment as the document has it, then the release's frozen settings. */
 function settingsOf(
   { environment, traider: config }: TraiderStack,
+  service: TraiderService | "migration",
   entry: ReleaseEntry,
-  own: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const { database, features } = traiderEnvironment(config, environment);
   return {
@@ -190,8 +191,7 @@ function settingsOf(
     DATABASE_HOST: database.host,
     DATABASE_PORT: String(database.port),
     DATABASE_NAME: database.name,
-    ...(entry.settings ?? config.settings),
-    ...own,
+    ...serviceSettings(service, entry, config),
   };
 }
 

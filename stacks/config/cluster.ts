@@ -67,7 +67,6 @@ export const containerService = z.strictObject({
   repository: z.string().min(1).optional(),
   command: z.array(z.string().min(1)).min(1).optional(),
   port: port.optional(),
-  settings: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/), z.string()).optional(),
   hosts: colourHosts.optional(),
 });
 

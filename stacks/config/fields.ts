@@ -16,9 +16,14 @@ export const releaseName = z
 export const seconds = z.number().int().positive().max(86_400);
 export const port = z.number().int().min(1).max(65_535);
 
-/** Names and values of environment variables; values reach the process byte for byte. */
+/** Environment variables, of every service or of one (`worker.LOG_LEVEL`); values reach the process byte for byte. */
 export const settings = z.record(
-  z.string().regex(/^[A-Z_][A-Z0-9_]*$/, "names of environment variables: capitals, digits, underscores"),
+  z
+    .string()
+    .regex(
+      /^([a-z][a-z0-9-]*\.)?[A-Z_][A-Z0-9_]*$/,
+      "names of environment variables: capitals, digits, underscores; <service>.NAME for one service",
+    ),
   z.union([z.string(), z.number(), z.boolean()]).transform(String),
 );
 

@@ -87,6 +87,16 @@ test("engine and runner are killed while the cluster's leg is watched: it ends b
   expect(seen).toEqual(["v1 v1 v1 v1", "v6 v1 v1 v1", "v6 v6 v1 v1", "v6 v6 v6 v6"]);
 });
 
+test("a rollback to what the edge has lost: nothing moves, and it is marked bad", async () => {
+  losePage("v1");
+  const { seen, end } = await watched("v6", () => systems.checkout.switchyard("rollback"));
+  expect(end.code).toBe(1);
+  expect(seen).toEqual(["v6 v6 v6 v6"]);
+  expect(end.output).toContain('pod edge: v1 broke the rule "');
+  expect(end.output).toContain("v1 is marked bad, refused until --allow-bad");
+  expect(systems.live("pod")).toBe("v6");
+});
+
 async function watched(
   release: string,
   work: (observer: ReturnType<LeggedSystems["watchPod"]>) => Promise<Ended>,
@@ -99,14 +109,12 @@ async function watched(
 
 /** The release's faults, by what it is told on each of the two legs that run the same service. */
 function faults({ api, mcp }: { api?: string; mcp?: string }): void {
-  const told = (fault?: string) => ({
+  const settings = {
     EXAMPLE_GREETING: "hello",
-    ...(fault ? { EXAMPLE_FAULT: fault } : {}),
-  });
-  systems.edit((document) => {
-    document.setIn(["config", "pod:settings"], told(api));
-    document.setIn(["config", "pod:mcp", "settings"], told(mcp));
-  });
+    ...(api === undefined ? {} : { "api.EXAMPLE_FAULT": api }),
+    ...(mcp === undefined ? {} : { "mcp.EXAMPLE_FAULT": mcp }),
+  };
+  systems.edit((document) => document.setIn(["config", "pod:settings"], settings));
 }
 
 /** The disk under the local edge loses the page of a version, which answers 500 from then on. */

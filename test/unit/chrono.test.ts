@@ -63,3 +63,31 @@ test("the build of production is the document's, and a release's own settings re
   expect(manifest.build[0]).toBe("cd src/oracle/rust && cargo build --release");
   expect(manifest.services[0]?.environment).toEqual({ NODE_ENV: "production", LOG_LEVEL: "trace" });
 });
+
+test("a setting of one service reaches that one alone, and is frozen with the release's", () => {
+  const settings = { LOG_LEVEL: "info", "oracle.LOG_LEVEL": "debug", "oracle.FEEDS": "3" };
+  const { services } = chronoManifest(production, "v1.0.0", { settings });
+  expect(services.map(({ name, environment }) => [name, environment])).toEqual([
+    ["api", { NODE_ENV: "production", LOG_LEVEL: "info" }],
+    ["dashboard", { NODE_ENV: "production", LOG_LEVEL: "info" }],
+    ["oracle", { NODE_ENV: "production", LOG_LEVEL: "debug", FEEDS: "3" }],
+  ]);
+});
+
+test.each([
+  ["chrono:settings", "settings"],
+  ["chrono:releases", "releases.v1.settings"],
+])("a setting in %s of a service that there is not is an error of the config", (key, named) => {
+  const settings = { "orcale.LOG_LEVEL": "debug" };
+  const value = key === "chrono:settings" ? settings : { v1: { settings } };
+  const texts = {
+    "chrono:box": "local",
+    "chrono:source": '{"git":"repo"}',
+    [key]: JSON.stringify(value),
+  };
+  expect(() => readStackConfig("development", rawConfig(texts, []))).toThrow(
+    new RegExp(
+      `chrono:${named}[^]*orcale.LOG_LEVEL[^]*<service>.NAME with a service of api, dashboard, oracle`,
+    ),
+  );
+});

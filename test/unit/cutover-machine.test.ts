@@ -164,6 +164,28 @@ describe("a release that does not hold", () => {
     expect([target.door, target.singleton, target.state.confirmed]).toEqual([null, null, null]);
   });
 
+  test("on another leg is on record here, where nothing had moved yet; what a flip has left stays left", async () => {
+    const target = new RecordedTarget();
+    const flipped = { from: "newer", at: "t", by: "somebody", reason: "errors" };
+    target.state = { ...target.state, flipped };
+    const { rule, measured, allowed } = verdict;
+    const elsewhere = {
+      fingerprint: "new",
+      release: "v-new",
+      step: "health",
+      rule,
+      measured,
+      allowed,
+    } as const;
+    const returning = { ...elsewhere, at: "t", verdictAt: "t", journal: [], evidence: "", leg: "edge" };
+    expect(await cutOver(target, { to: "old", receipt: "r-old", returning })).toEqual({ held: true });
+    expect(target.state).toEqual({
+      ...{ ...untouched, confirmed: "old", receipt: "r-old", baked: ["old"] },
+      ...{ flipped, lastFailure: returning },
+    });
+    expect(target.door).toBe("old");
+  });
+
   test("may be tried again with the same pins: from the health check on", async () => {
     const target = new RecordedTarget();
     target.verdict = badSeenFrom(target);

@@ -98,7 +98,7 @@ it("has no problem with a whole config, and many with a developer's in productio
   const developers = {
     ...local,
     settings: { LOG_LEVEL: "debug" },
-    releases: { v1: { settings: { DEBUG: "1" } } },
+    releases: { v1: { settings: { DEBUG: "1" } }, v2: { settings: { "controller.DEBUG": "1" } } },
     checklist: { connectionsBelow: 50, freeGigabytes: 1, certificateDays: 1 },
   };
   expect(problems("production", developers, {})).toEqual([
@@ -108,6 +108,7 @@ it("has no problem with a whole config, and many with a developer's in productio
     "ollama: nothing",
     "settings: LOG_LEVEL=debug",
     "releases.v1.settings: DEBUG=1",
+    "releases.v2.settings: DEBUG=1",
     "checklist.connectionsBelow: 50",
     "checklist.freeGigabytes: 1",
     "checklist.certificateDays: 1",

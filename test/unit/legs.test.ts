@@ -107,13 +107,24 @@ describe("a system over three legs", () => {
     expect(back.seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
   });
 
-  test.each(names)("moves nothing at all where %s could not take traffic", async (ill) => {
+  test.each(
+    names,
+  )("moves nothing at all where %s could not take traffic, which has it on its record", async (ill) => {
     const { drivers, journal, seen } = legs(["0ld", "0ld", "0ld"], { [ill]: "health" });
     await expect(cutOverLegs(drivers, forward)).rejects.toThrow(
       `${ill}: v10 did not hold (health): answers\nmeasured: 503\nallowed: 200`,
     );
     expect(seen()).toEqual(["0ld 0ld 0ld"]);
-    expect(journal.filter((line) => !line.startsWith("check"))).toEqual([]);
+    expect(journal.filter((line) => !line.startsWith("check"))).toEqual([
+      `return ${ill} 0ld r-${ill} because of ${ill}`,
+    ]);
+  });
+
+  test("a first release that could not take traffic is on record, too", async () => {
+    const { drivers, journal, serves } = legs([null, null, null], { cluster: "health" });
+    await expect(cutOverLegs(drivers, forward)).rejects.toThrow("cluster: v10 did not hold (health)");
+    expect(journal).toEqual(["check box", "check cluster", "withdraw cluster because answers"]);
+    expect(serves()).toEqual([null, null, null]);
   });
 
   test.each([

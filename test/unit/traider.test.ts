@@ -213,9 +213,12 @@ describe("a release of TRAIDER", () => {
     const config = configOf({
       cluster: "local",
       source: { git: "repo" },
-      services: { worker: { settings: { MODE: "singleton" } } },
+      settings: { MODE: "everybody", "worker.MODE": "singleton" },
     });
     const { services } = traiderLocally(stackOf("development", config), "v1", {});
+    expect(services.map(({ environment }) => environment.MODE)).toEqual([
+      ...["everybody", "everybody", "singleton"],
+    ]);
     expect(services.map(({ name, kind, door }) => [name, kind, door])).toEqual([
       ["backend", "serving", 8000],
       ["frontend", "serving", 3000],

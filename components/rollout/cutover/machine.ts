@@ -123,9 +123,11 @@ export async function withdraw(target: CutoverTarget, because: Failure | null = 
 }
 
 async function hold(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<Outcome> {
-  await target.moveTraffic(request.to, "back");
-  await target.writeState({ ...before, receipt: request.receipt, flipped: null });
-  await target.remember(request.to);
+  const { to, receipt, returning } = request;
+  await target.moveTraffic(to, "back");
+  const kept = returning ? { flipped: before.flipped, lastFailure: returning } : { flipped: null };
+  await target.writeState({ ...before, receipt, ...kept });
+  await target.remember(to);
   return { held: true };
 }
 

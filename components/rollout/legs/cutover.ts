@@ -104,8 +104,19 @@ async function checkAll(legs: readonly Leg[], to: string): Promise<void> {
     };
     const release = before.known.find(({ fingerprint }) => fingerprint === to)?.release ?? to;
     const at = (finding.at ?? new Date()).toISOString();
-    const failure = { fingerprint: to, release, step: "health", rule, measured, allowed, journal, evidence };
-    throw new LegFailure(name, { ...failure, at, verdictAt: at }, []);
+    const what = {
+      fingerprint: to,
+      release,
+      step: "health",
+      rule,
+      measured,
+      allowed,
+      journal,
+      evidence,
+    } as const;
+    const failure: Failure = { ...what, at, verdictAt: at, leg: name };
+    // On its target's record, so that whoever asks later knows the release was found wanting: it is marked bad.
+    throw new LegFailure(name, failure, await stay({ name, driver, before }, before, failure));
   }
 }
 
@@ -114,21 +125,24 @@ async function checkAll(legs: readonly Leg[], to: string): Promise<void> {
  * others served before it. Returns a line for each leg that could not go back.
  */
 async function goBack(confirmed: readonly Leg[], failing: Leg, failure: Failure): Promise<string[]> {
-  const { confirmed: old, receipt } = failing.before;
   const stranded: string[] = [];
-  for (const { name, driver } of confirmed.toReversed()) {
-    try {
-      if (old === null) {
-        await driver.withdraw(failure);
-        continue;
-      }
-      const outcome = await driver.cutOver({ to: old, receipt: receipt ?? "", returning: failure });
-      if (outcome.held) continue;
-      const { rule, measured, allowed } = outcome.failure;
-      stranded.push(`${name} could NOT go back to ${old}: ${rule}: ${measured}, allowed ${allowed}`);
-    } catch (error) {
-      stranded.push(`${name} could NOT go back to ${old}: ${(error as Error).message}`);
-    }
-  }
+  for (const leg of confirmed.toReversed()) stranded.push(...(await stay(leg, failing.before, failure)));
   return stranded;
+}
+
+/** A leg serves what served before, with the failure on its record; a line where it could not be brought to that. */
+async function stay({ name, driver }: Leg, before: TargetObservation, failure: Failure): Promise<string[]> {
+  const { confirmed: old, receipt } = before;
+  try {
+    if (old === null) {
+      await driver.withdraw(failure);
+      return [];
+    }
+    const outcome = await driver.cutOver({ to: old, receipt: receipt ?? "", returning: failure });
+    if (outcome.held) return [];
+    const { rule, measured, allowed } = outcome.failure;
+    return [`${name} could NOT go back to ${old}: ${rule}: ${measured}, allowed ${allowed}`];
+  } catch (error) {
+    return [`${name} could NOT go back to ${old}: ${(error as Error).message}`];
+  }
 }
