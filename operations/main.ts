@@ -11,6 +11,7 @@ import { rollback } from "./commands/rollback.ts";
 import type { Define, Run } from "./commands/shape.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
+import { stop } from "./commands/stop.ts";
 import { up } from "./commands/up.ts";
 import { whoAmI } from "./ledger.ts";
 import { Locked } from "./lock.ts";
@@ -25,6 +26,7 @@ const commands: readonly Define[] = [
   releaseCommand,
   rollback,
   flip,
+  stop,
   history,
   status,
   recover,

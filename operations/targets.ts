@@ -39,6 +39,11 @@ export interface Targets {
     fingerprint: string,
     by: { readonly by: string; readonly reason: string },
   ): Promise<void>;
+  /**
+   * The release that bakes at this moment goes back at once, wherever it bakes.
+   * @throws Error where nothing of the system bakes.
+   */
+  stop(system: string, by: { readonly by: string; readonly reason: string }): Promise<void>;
   /** Lets `destroy` through for that many minutes. */
   arm(system: string, minutes: number): Promise<void>;
   /** Brings an unfinished cutover to its end, and clears what a failed taking back left. Does nothing where there is none. */

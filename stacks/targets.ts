@@ -1,3 +1,4 @@
+import { nothingBakes } from "../components/gates/emergency-stop.ts";
 import { type LegDriver, UnreachableError } from "../components/rollout/leg.ts";
 import { cutOverLegs, type NamedDriver } from "../components/rollout/legs/cutover.ts";
 import { driverOf } from "../components/rollout/legs/drivers.ts";
@@ -29,6 +30,13 @@ export function targetsOf(stack: string, config: Readonly<Record<string, unknown
     },
     async flip(system, fingerprint, flip) {
       await cutOverLegs(await driversOf(system), { to: fingerprint, receipt: `flip-${Date.now()}`, flip });
+    },
+    async stop(system, by) {
+      const legs = await driversOf(system);
+      const found = await Promise.all(legs.map(({ driver }) => driver.observe()));
+      const baking = legs.filter((_, index) => found[index]?.pending);
+      if (baking.length === 0) throw nothingBakes(system);
+      for (const { driver } of baking) await driver.stop(by);
     },
     arm: (system, minutes) => onEach(system, (driver) => driver.arm(minutes)),
     resolve: (system) => onEach(system, (driver) => driver.recover()),

@@ -43,6 +43,9 @@ export function boxDriver({ system, location: where }: Extract<LegAddress, { kin
     arm: async (minutes) => {
       await ask(["arm", system], { minutes }, 20);
     },
+    stop: async (stop) => {
+      await ask(["stop", system], stop, 20);
+    },
     recover: async () => {
       await ask(["recover", system], {}, 120);
     },

@@ -1,4 +1,4 @@
-import type { EmergencyStop } from "../gates/bake.ts";
+import { type EmergencyStop, nothingBakes } from "../gates/emergency-stop.ts";
 import type { CutoverRequest, Finding, Outcome } from "../rollout/cutover/machine.ts";
 import type { Failure } from "../rollout/cutover/state.ts";
 import type { LegAddress, LegDriver } from "../rollout/leg.ts";
@@ -13,14 +13,8 @@ import { observeCluster, recordsOf, releaseOf } from "./observe.ts";
 
 export type ClusterAddress = Extract<LegAddress, { kind: "cluster" }>;
 
-/** A cluster also has the manual handle of TRD-6. */
-export interface ClusterDriver extends LegDriver {
-  /** The cutover that runs at this moment goes back at once, with that reason. @throws where none runs */
-  emergencyStop(stop: EmergencyStop): Promise<void>;
-}
-
 /** Drives a leg on a cluster with the runner's kubeconfig. */
-export function clusterDriver(address: ClusterAddress): ClusterDriver {
+export function clusterDriver(address: ClusterAddress): LegDriver {
   const { system } = address;
   const reach = <T>(work: (api: ClusterApi) => Promise<T>) => reaching(address, work);
   return {
@@ -31,7 +25,7 @@ export function clusterDriver(address: ClusterAddress): ClusterDriver {
     withdraw: (because) => reach((api) => withdraw(api, system, because ?? null)),
     arm: (minutes) => reach((api) => arm(api, system, minutes)),
     recover: () => reach((api) => done(bake(api, system, { verb: "recover" }, "switchyard recover"))),
-    emergencyStop: (stop) => reach((api) => stopCutover(api, system, stop)),
+    stop: (stop) => reach((api) => stopCutover(api, system, stop)),
   };
 }
 
@@ -97,11 +91,7 @@ async function arm(api: ClusterApi, system: string, minutes: number): Promise<vo
 
 async function stopCutover(api: ClusterApi, system: string, stop: EmergencyStop): Promise<void> {
   const { pending } = stateOf(await new Memory(api, system).read());
-  if (!pending) {
-    throw new Error(
-      `nothing of ${system} bakes at this moment: \`switchyard flip ${system}\` leaves a confirmed release`,
-    );
-  }
+  if (!pending) throw nothingBakes(system);
   await endBaker(api, system, stop);
 }
 

@@ -59,7 +59,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
   withdraw: ({ driver }) => driver.withdraw(),
   observe: ({ driver }) => driver.observe(),
-  stop: async ({ driver }) => driver.emergencyStop(await input()),
+  stop: async ({ driver }) => driver.stop(await input()),
   recover: ({ driver }) => driver.recover(),
   arm: async ({ driver }) => driver.arm((await input<{ minutes: number }>()).minutes),
 };

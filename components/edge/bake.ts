@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ask } from "../gates/ask.ts";
 import { bakeRelease, type Sampler } from "../gates/bake.ts";
+import type { EmergencyStop } from "../gates/emergency-stop.ts";
 import { asProbe, RequestProbes } from "../gates/request-probes.ts";
 import type { RuleTable } from "../gates/rules.ts";
 import type { ServiceSample } from "../gates/seen.ts";
@@ -19,6 +20,7 @@ export interface Watch {
   readonly seconds: number;
   /** The release's share of the traffic while it is watched. */
   readonly percent: number;
+  readonly emergencyStop: () => Promise<EmergencyStop | null>;
 }
 
 /**
@@ -37,6 +39,7 @@ export async function bake(watch: Watch): Promise<Finding | null> {
     scrapeSeconds: policy.scrapeSeconds,
     healthSeconds: policy.healthSeconds,
     sampler: new FrontSampler(watch),
+    emergencyStop: watch.emergencyStop,
   });
   if (result.held) return null;
   return {

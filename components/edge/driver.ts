@@ -3,7 +3,7 @@ import type { TargetObservation } from "../rollout/observation.ts";
 import { ApiError, type EdgeAddress, WorkerApi } from "./api.ts";
 import { observeWorker } from "./observe.ts";
 import { EdgeCutoverTarget } from "./target.ts";
-import { arm, cutOverEdge, recover, withdrawTraffic } from "./verbs/cutover.ts";
+import { arm, cutOverEdge, recover, stop, withdrawTraffic } from "./verbs/cutover.ts";
 
 /** An edge leg as the runner and the command line drive it apart from the engine. */
 export function edgeDriver(address: EdgeAddress): LegDriver {
@@ -15,6 +15,7 @@ export function edgeDriver(address: EdgeAddress): LegDriver {
     cutOver: (request) => cutOverEdge(api, request),
     withdraw: (because) => withdrawTraffic(api, address.system, because),
     arm: (minutes) => arm(api, minutes),
+    stop: (why) => stop(api, why),
     recover: () => recover(api),
   };
 }

@@ -5,6 +5,7 @@ import type { CutoverState } from "../rollout/cutover/state.ts";
 import type { WorkerApi } from "./api.ts";
 import { bake } from "./bake.ts";
 import { FrontWriter } from "./front.ts";
+import { readHandle } from "./handle.ts";
 import type { EdgePolicy } from "./manifest.ts";
 import { askFront, otherThan, overrideFor } from "./probe.ts";
 import { type Placed, type PlacedVersion, readPlaced } from "./records.ts";
@@ -86,8 +87,9 @@ export class EdgeCutoverTarget implements CutoverTarget {
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { state } = await this.writer.read();
     const next = this.require(fingerprint);
-    const watch = (seconds: number, percent: number) =>
-      bake({ next, policy: this.policy, front: this.front, worker: this.worker, seconds, percent });
+    const emergencyStop = () => readHandle(this.api.address, state.cutover.pending?.receipt);
+    const all = { next, policy: this.policy, front: this.front, worker: this.worker, emergencyStop };
+    const watch = (seconds: number, percent: number) => bake({ ...all, seconds, percent });
     const [first, ...later] = this.stepsTo(state.cutover, fingerprint);
     if (first) {
       const bad = await watch(first.seconds, first.percent);

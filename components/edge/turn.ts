@@ -30,7 +30,7 @@ export async function inTurn<T>(
   { seconds, isUnwanted }: { seconds: number; isUnwanted: (to: string) => Promise<boolean> },
   work: () => Promise<T>,
 ): Promise<T> {
-  const file = fileOf(address);
+  const file = turnFile(address);
   await mkdir(folderOf(), { recursive: true, mode: 0o700 });
   const self = await identify(process.pid);
   if (!self) throw new Error("this process cannot find its own start time");
@@ -50,13 +50,14 @@ export async function inTurn<T>(
 
 /** Whether a cutover of the Worker runs on this machine. */
 export async function isRunning(address: EdgeAddress): Promise<boolean> {
-  const holder = await holderOf(fileOf(address));
+  const holder = await holderOf(turnFile(address));
   return holder !== null && (await isAlive(holder));
 }
 
 const folderOf = () => join(edgeRoot(), "turns");
 
-function fileOf({ api, accountId, worker }: EdgeAddress): string {
+/** Says whose turn it is; what belongs to that turn has its name and something more. */
+export function turnFile({ api, accountId, worker }: EdgeAddress): string {
   const where = createHash("sha256").update(`${api} ${accountId}`).digest("hex").slice(0, 12);
   return join(folderOf(), `${worker}-${where}.json`);
 }

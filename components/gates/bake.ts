@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
+import type { EmergencyStop } from "./emergency-stop.ts";
 import { Observation, type Verdict } from "./observation.ts";
 import { fitTable, type RuleTable } from "./rules.ts";
 import type { Probe, ServiceSample, WatchedService } from "./seen.ts";
@@ -38,11 +39,6 @@ export interface Sampler {
   sample(): Promise<Readonly<Record<string, ServiceSample>>>;
   /** Ends the requests of its own; called once, whatever the verdict. */
   close(): void;
-}
-
-export interface EmergencyStop {
-  readonly by: string;
-  readonly reason: string;
 }
 
 export interface Clock {

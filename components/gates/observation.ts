@@ -1,3 +1,4 @@
+import { stoppedBy } from "./emergency-stop.ts";
 import { failureReadings, increaseReadings, slopeReadings, trafficReadings } from "./readings.ts";
 import { measuredLine, type RuleLine } from "./report.ts";
 import { type Judgement, judge, type Reading, type Rule, type RuleTable } from "./rules.ts";
@@ -79,17 +80,8 @@ export class Observation {
   verdict(now: number = this.#now): Verdict {
     const lines = this.#options.rules.map((rule) => this.#line(rule, now));
     if (this.#stopped) {
-      const { at, by, reason } = this.#stopped;
-      const rule = "emergencyStop";
-      return {
-        decision: "rollback",
-        rule,
-        service: null,
-        measured: `${reason} (${by})`,
-        allowed: "none",
-        brokenAt: at,
-        lines,
-      };
+      const decided = { decision: "rollback", service: null, brokenAt: this.#stopped.at, lines } as const;
+      return { ...decided, ...stoppedBy(this.#stopped) };
     }
     const broken = (decision: Rule["decision"]) =>
       lines

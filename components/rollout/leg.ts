@@ -1,5 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ReleaseEntry } from "../../stacks/config/fields.ts";
+import type { EmergencyStop } from "../gates/emergency-stop.ts";
 import type { CutoverRequest, Finding, Outcome } from "./cutover/machine.ts";
 import type { Failure } from "./cutover/state.ts";
 import type { TargetObservation } from "./observation.ts";
@@ -104,6 +105,8 @@ export interface LegDriver {
   withdraw(because?: Failure): Promise<void>;
   /** Lets `destroy` through for that many minutes. */
   arm(minutes: number): Promise<void>;
+  /** The release that bakes here at this moment goes back at once. @throws where nothing bakes */
+  stop(stop: EmergencyStop): Promise<void>;
   /** Ends an unfinished cutover and clears what a failed taking back left. */
   recover(): Promise<void>;
 }

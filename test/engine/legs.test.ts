@@ -47,6 +47,29 @@ test("the cluster's leg fails: it goes back, then the box's", async () => {
   expect(systems.podLegsByLastWrite().filter((leg) => leg !== "edge")).toEqual(["cluster", "box"]);
 });
 
+test.each([
+  ["box", "v7", /^v7 v1 v1 v1/, ["v7 v1 v1 v1"]],
+  ["edge", "v8", /^v8 v8 v8 v8/, ["v8 v1 v1 v1", "v8 v8 v1 v1", "v8 v8 v8 v8", "v8 v8 v1 v1", "v8 v1 v1 v1"]],
+])("stopped by hand while the %s's leg is watched: all of it goes back, and the update says who and why", async (leg, version, baking, between) => {
+  faults({});
+  systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], leg === "box" ? 60 : 8));
+  const { seen, end } = await watched(version, async (observer) => {
+    const released = systems.release("pod", version);
+    await observer.until(baking, 90);
+    const stopped = await systems.checkout.switchyard("stop", "pod", "--reason", "wrong prices");
+    expect(stopped.code, stopped.output).toBe(0);
+    expect(stopped.output).toContain("pod: stopped, what serves: v1, confirmed");
+    return released;
+  });
+  expect(end.code).toBe(1);
+  expect(seen).toEqual(["v1 v1 v1 v1", ...between, "v1 v1 v1 v1"]);
+  expect(end.output).toMatch(/emergencyStop[\s\S]*wrong prices \(\S+\)/);
+  await allOld(leg, version, end);
+  const again = await systems.checkout.switchyard("stop", "pod");
+  expect(again.code).toBe(1);
+  expect(again.output).toContain("nothing of pod bakes at this moment");
+});
+
 test("the edge's leg fails: it goes back, then the cluster's, then the box's", async () => {
   faults({});
   // Long enough for the page to be lost in it.

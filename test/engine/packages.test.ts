@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PackageSpec } from "../../components/packages/package.ts";
+import { engineCache } from "../../engine/checkout.ts";
 import { until } from "../support/box/processes.ts";
 import { Checkout, type Ended } from "../support/checkout.ts";
 import { type CratesRegistry, startCratesRegistry } from "../support/registry/crates.ts";
@@ -29,6 +30,10 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), "switchyard-packages-"));
   npm = await startNpmRegistry();
   repository = new PackagesRepository(join(scratch, "repository"));
+  // A cache of its own for what is published; the engine's is every suite's: making it takes minutes.
+  mkdirSync(join(scratch, "cache", "switchyard"), { recursive: true });
+  mkdirSync(engineCache(process.env), { recursive: true });
+  symlinkSync(engineCache(process.env), join(scratch, "cache", "switchyard", "engine"));
   environment = {
     XDG_CACHE_HOME: join(scratch, "cache"),
     NPM_TOKEN: npm.token,

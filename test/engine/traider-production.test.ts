@@ -332,22 +332,15 @@ test("an emergency stop in the middle of a bake takes traffic back at once, and 
   kubernetes.policy = { ...kubernetes.policy, bakeSeconds: 300 };
   const update = up();
   await expect.poll(() => since(kubernetes.moves, before), { timeout: 60_000 }).toHaveLength(2);
-  const words = [
-    "engine/node.sh",
-    "components/cluster/main.ts",
-    "stop",
-    "traider",
-    "--namespace",
-    "traider-prod",
-  ];
-  const stop = JSON.stringify({ by: "the trading desk", reason: "orders are doubled" });
-  const stopped = await trial.checkout.start([...words, "--context", context], stop).ended;
+  const words = ["operations/switchyard.sh", "stop", "traider", "--stack", "production"];
+  const stopped = await trial.checkout.start([...words, "--reason", "orders are doubled"]).ended;
   expect(stopped.code, stopped.output).toBe(0);
+  expect(stopped.stdout).toContain("traider: stopped, what serves: v1, confirmed");
   const { code, output } = await update;
   kubernetes.policy = { ...kubernetes.policy, bakeSeconds: 3 };
   expect(code).not.toBe(0);
   expect(output).toMatch(
-    /traider v2 did not hold \(bake\): emergencyStop\s+measured: orders are doubled \(the trading desk\)/,
+    /traider v2 did not hold \(bake\): emergencyStop\s+measured: orders are doubled \(\S+\)/,
   );
   expect(since(kubernetes.moves, before)).toEqual(taken("v2", "v1"));
 });

@@ -10,6 +10,7 @@ import type { Observation, Targets } from "../../operations/targets.ts";
 
 let checkout: string;
 const flips: unknown[] = [];
+const stops: unknown[] = [];
 const observed: Observation = {
   running: false,
   intact: true,
@@ -29,6 +30,9 @@ const targets: Targets = {
   observe: async () => ({ chrono: observed }),
   flip: async (...words) => {
     flips.push(words);
+  },
+  stop: async (...words) => {
+    stops.push(words);
   },
   arm: async () => {},
   resolve: async () => {},
@@ -89,7 +93,7 @@ describe("the command line", () => {
     expect(code).toBe(0);
     const names = [...out.matchAll(/^ {2}([a-z]+)(?: \[| <|\s)/gm)].map(([, name]) => name);
     expect(names).toEqual(
-      "up preview release rollback flip history status recover doctor start destroy help".split(" "),
+      "up preview release rollback flip stop history status recover doctor start destroy help".split(" "),
     );
   });
 
@@ -148,6 +152,18 @@ describe("the command line", () => {
     expect((await run("rollback", "--to", "v2")).err).toBe(
       "--to v2: expected the number of a stack version, as `switchyard history` shows it\n",
     );
+  });
+});
+
+describe("stop", () => {
+  it("ends the bake on the targets, changes no pins, and says what serves", async () => {
+    const { code, out } = await run("stop", "chrono", "--reason", "wrong prices");
+    expect(code).toBe(0);
+    expect(stops).toEqual([["chrono", { by: expect.stringMatching(/^ana@/), reason: "wrong prices" }]]);
+    expect(out).toMatch(
+      /^chrono: stopped, what serves: v2, confirmed \(chrono-api-8080 v2\) \(\d\.\d s\)\n$/,
+    );
+    expect(await stackText()).toBe(config);
   });
 });
 

@@ -70,6 +70,7 @@ function legs(
         journal.push(`withdraw ${name}${because ? ` because ${because.rule}` : ""}`);
         move(null);
       },
+      async stop() {},
       async arm() {},
       async recover() {},
     };

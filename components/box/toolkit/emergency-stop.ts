@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import type { EmergencyStop } from "../../gates/bake.ts";
+import { type EmergencyStop, nothingBakes } from "../../gates/emergency-stop.ts";
 import { readJson, writeDurably } from "./durable.ts";
 import type { Host } from "./host.ts";
 import { readCutover, systemDirectory } from "./records.ts";
 
-/** The manual handle of a bake (TRD-6, emergency_stop): it is good for the cutover that runs when it is pulled. */
+/** Good for the cutover that runs when it is pulled. */
 interface Handle extends EmergencyStop {
   readonly receipt: string;
 }
@@ -12,11 +12,7 @@ interface Handle extends EmergencyStop {
 /** The release that bakes at this moment is taken back within a second. @throws where nothing bakes */
 export async function stopBake(host: Host, system: string, stop: EmergencyStop): Promise<void> {
   const { pending } = await readCutover(host, system);
-  if (!pending) {
-    throw new Error(
-      `nothing of ${system} bakes at this moment: \`switchyard flip ${system}\` leaves a confirmed release`,
-    );
-  }
+  if (!pending) throw nothingBakes(system);
   const handle: Handle = { by: stop.by, reason: stop.reason, receipt: pending.receipt };
   await writeDurably(handleFile(host, system), JSON.stringify(handle));
 }

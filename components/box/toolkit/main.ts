@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { text } from "node:stream/consumers";
+import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
 import type { Failure } from "../../rollout/cutover/state.ts";
 import { exclusively } from "./exclusive.ts";
@@ -25,6 +26,7 @@ const load = {
   baker: () => import("./verbs/baker.ts"),
   boot: () => import("./verbs/boot.ts"),
   check: () => import("./verbs/check.ts"),
+  emergencyStop: () => import("./emergency-stop.ts"),
   checklist: () => import("./verbs/checklist.ts"),
   cutover: () => import("./verbs/cutover.ts"),
   gates: () => import("./verbs/gates.ts"),
@@ -82,6 +84,8 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
   arm: async (host, system) =>
     (await load.withdraw()).arm(host, system, (await input<{ minutes: number }>()).minutes),
+  stop: async (host, system) =>
+    (await load.emergencyStop()).stopBake(host, system, await input<EmergencyStop>()),
   recover: async (host, system) => (await load.boot()).recover(host, system),
   "rollback-migration": async (host, system, _release, fingerprint) =>
     (await load.schema()).rollbackMigration(host, system, fingerprint),

@@ -1,4 +1,5 @@
-import { bakeRelease, type EmergencyStop } from "../../gates/bake.ts";
+import { bakeRelease } from "../../gates/bake.ts";
+import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import { HttpSampler, type SampledService } from "../../gates/http-sampler.ts";
 import type { Finding } from "../../rollout/cutover/machine.ts";
 import type { ClusterApi } from "../api.ts";

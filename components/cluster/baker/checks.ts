@@ -1,6 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { ask } from "../../gates/ask.ts";
-import type { EmergencyStop } from "../../gates/bake.ts";
 import type { ClusterService, HealthCheck } from "../manifest.ts";
 
 /** What a check found wrong. */
@@ -60,10 +59,6 @@ export function memberOf(text: string, path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-export function stoppedBy({ by, reason }: EmergencyStop): Complaint {
-  return { rule: "emergencyStop", measured: `${reason} (${by})`, allowed: "none" };
 }
 
 /** Three times in a row is not healthy (TRD-6); once may be a lost packet. */

@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import type { EmergencyStop } from "../../gates/bake.ts";
+import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import { superviseBaker } from "../../rollout/cutover/watchdog.ts";
 import { ClusterApi } from "../api.ts";
 import { Memory } from "../memory.ts";

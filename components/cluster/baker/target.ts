@@ -1,4 +1,4 @@
-import type { EmergencyStop } from "../../gates/bake.ts";
+import { type EmergencyStop, stoppedBy } from "../../gates/emergency-stop.ts";
 import type { CutoverTarget, Finding } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
 import type { ClusterApi } from "../api.ts";
@@ -7,7 +7,7 @@ import { type Memory, stateOf } from "../memory.ts";
 import { doorName, stateName } from "../names.ts";
 import type { ClusterPolicy } from "../policy.ts";
 import { bakeOnCluster } from "./bake.ts";
-import { askChecks, askPatiently, stoppedBy } from "./checks.ts";
+import { askChecks, askPatiently } from "./checks.ts";
 import { type DoorObject, ledTo, pointDoors } from "./doors.ts";
 import { belongsTo, isReady, originOf, podsOf } from "./pods.ts";
 import { serving, Workloads } from "./workloads.ts";

@@ -1,4 +1,4 @@
-import type { EmergencyStop } from "../../gates/bake.ts";
+import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import { cutOver, resolve, type Step, withdraw } from "../../rollout/cutover/machine.ts";
 import { reportHeartbeats } from "../../rollout/cutover/watchdog.ts";
 import type { ClusterApi } from "../api.ts";

@@ -1,3 +1,4 @@
+import { type EmergencyStop, nothingBakes, stoppedBy } from "../../gates/emergency-stop.ts";
 import {
   type CutoverRequest,
   cutOver,
@@ -8,9 +9,10 @@ import {
 import type { Failure } from "../../rollout/cutover/state.ts";
 import type { WorkerApi } from "../api.ts";
 import { FrontWriter, readFront } from "../front.ts";
+import { pullHandle } from "../handle.ts";
 import { readPlaced } from "../records.ts";
 import { EdgeCutoverTarget } from "../target.ts";
-import { inTurn } from "../turn.ts";
+import { inTurn, isRunning } from "../turn.ts";
 
 /**
  * The cutover, run here and not on the target: the edge has no place of its own where a bake could go on. One that is
@@ -81,6 +83,19 @@ export async function recover(api: WorkerApi): Promise<void> {
     const target = await EdgeCutoverTarget.open(api);
     await resolve(target, "killed");
     await target.moveTraffic((await target.readState()).confirmed, "back");
+  });
+}
+
+/**
+ * The release under trial goes back at once. A bake of this machine ends by itself; one elsewhere finds that the
+ * deployment is another, and gives way.
+ */
+export async function stop(api: WorkerApi, why: EmergencyStop): Promise<void> {
+  const pending = (await readFront(api))?.state.cutover.pending;
+  if (!pending) throw nothingBakes(api.address.system);
+  if (await isRunning(api.address)) return pullHandle(api.address, pending.receipt, why);
+  await alone(api, async () => {
+    await resolve(await EdgeCutoverTarget.open(api), "bake", stoppedBy(why));
   });
 }
 

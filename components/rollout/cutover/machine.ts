@@ -102,13 +102,17 @@ export async function cutOver(
  * Ends a cutover that nobody drives any more: traffic goes back to what is confirmed. Returns null where nothing was
  * pending; what a reboot brings back is made to agree in either case.
  */
-export async function resolve(target: CutoverTarget, step: "killed" | "reboot"): Promise<Failure | null> {
+export async function resolve(
+  target: CutoverTarget,
+  step: "killed" | "reboot" | "bake",
+  why: Finding = step === "reboot" ? rebooted : killed,
+): Promise<Failure | null> {
   const state = await target.readState();
   if (!state.pending && !state.stuck) {
     await target.remember(state.confirmed);
     return null;
   }
-  const outcome = await takeBack(target, { step, ...(step === "killed" ? killed : rebooted) });
+  const outcome = await takeBack(target, { step, ...why });
   return outcome.held ? null : outcome.failure;
 }
 

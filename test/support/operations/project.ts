@@ -156,6 +156,7 @@ export class TrialProject {
       flip: async (system, fingerprint) => {
         await writeFile(join(world(system), "confirmed"), fingerprint);
       },
+      stop: async () => {},
       arm: async () => {},
       resolve: async () => {},
     };
