@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { chronoRules } from "../components/gates/tables.ts";
+import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, pins, port, settings, source } from "./config/fields.ts";
@@ -28,6 +30,7 @@ export const chronoSchema = z.strictObject({
   edge: edge.optional(),
   workers: z.strictObject({ content: edgeContent, port: port.default(8082) }).optional(),
   bake: bake.default({}),
+  alerts,
 });
 
 export type ChronoConfig = z.infer<typeof chronoSchema> & {
@@ -38,6 +41,7 @@ export type ChronoConfig = z.infer<typeof chronoSchema> & {
 export function chronoChecks(config: ChronoConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkAlerts(config, chronoRules, context);
   checkSettings(config, ["api", "dashboard", "oracle"], problem);
   checkWorkers(config, context);
   checkBox("chrono", config.box, context);

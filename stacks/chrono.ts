@@ -58,7 +58,7 @@ async function workersLeg(site: Site): Promise<Leg[]> {
       system: "chrono",
       place,
       render: (name, entry) => workersManifest(stack, workers.content, name, entry),
-      policy: edgePolicy(config.edge ?? "local", bakePolicy(environment, config.bake, policy)),
+      policy: edgePolicy(config.edge ?? "local", bakePolicy(environment, config, policy)),
       secrets: {},
     }),
   ];
@@ -167,7 +167,7 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
 /** CHR-14, judged while the release bakes. */
 function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
   const probes = ["/", "/health/detailed"];
-  return boxPolicy(environment, bakePolicy(environment, config.bake, { rules: chronoRules, probes }));
+  return boxPolicy(environment, bakePolicy(environment, config, { rules: chronoRules, probes }));
 }
 
 function urlOf({ box, services }: ChronoConfig, service: "api" | "dashboard"): string {

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { questions } from "../components/box/toolkit/checklist.ts";
 import { debugSettings } from "../components/box/toolkit/checklist-settings.ts";
+import { deiaRules } from "../components/gates/tables.ts";
+import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
 import { bake, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
@@ -67,6 +69,7 @@ export const deiaSchema = z.strictObject({
     .default({ answerDays: 7 }),
   answers: z.record(releaseName, z.partialRecord(z.enum(questions), answer)).default({}),
   bake: bake.default({}),
+  alerts,
 });
 
 export type DeiaConfig = z.infer<typeof deiaSchema> & {
@@ -77,6 +80,7 @@ export type DeiaConfig = z.infer<typeof deiaSchema> & {
 export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkAlerts(config, deiaRules, context);
   checkSettings(config, ["controller"], problem);
   checkBox("deia", config.box, context);
   if (environment === "development") return;

@@ -117,7 +117,7 @@ function secretValues({ secrets }: DeiaConfig): Record<string, string> {
 export function deiaPolicy(stack: DeiaStack): Policy {
   const { environment, deia: config } = stack;
   const probes = ["/"];
-  const policy = bakePolicy(environment, config.bake, { rules: deiaRules, probes });
+  const policy = bakePolicy(environment, config, { rules: deiaRules, probes });
   return { ...boxPolicy(environment, policy), checklist: checklistOf(stack) };
 }
 

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { podRules } from "../components/gates/tables.ts";
+import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
 import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
@@ -86,6 +88,7 @@ export const podSchema = z.strictObject({
   /** @default true in production, false elsewhere */
   publish: z.boolean().optional(),
   bake: bake.default({}),
+  alerts,
 });
 
 export type PodConfig = z.infer<typeof podSchema> & {
@@ -112,6 +115,7 @@ export function publishes(config: PodConfig, environment: EnvironmentName): bool
 export function podChecks(config: PodConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkAlerts(config, podRules, context);
   checkSettings(config, ["api", "mcp"], problem);
   checkCluster(config.cluster, context);
   edgeChecks(config.edge, context);

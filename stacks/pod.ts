@@ -109,7 +109,7 @@ async function frontendLeg(site: Site, stack: PodStack): Promise<Leg> {
 
 /** POD-8, judged while a release bakes. */
 function podPolicy({ environment, pod: config }: PodStack): BakePolicy {
-  return bakePolicy(environment, config.bake, { rules: podRules, probes: ["/"] });
+  return bakePolicy(environment, config, { rules: podRules, probes: ["/"] });
 }
 
 function addressesOf({ environment, pod: config }: PodStack) {

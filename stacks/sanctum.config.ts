@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { sanctumRules } from "../components/gates/tables.ts";
+import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
@@ -46,6 +48,7 @@ export const sanctumSchema = z.strictObject({
   health: path.default("/health"),
   gates: gates.default({}),
   bake: bake.default({}),
+  alerts,
 });
 
 export type SanctumConfig = z.infer<typeof sanctumSchema> & {
@@ -90,6 +93,7 @@ export function sanctumImage(
 export function sanctumChecks(config: SanctumConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkAlerts(config, sanctumRules, context);
   checkSettings(config, sanctumServices, problem);
   checkCluster(config.cluster, context);
   if (config.cluster === "local") {

@@ -239,7 +239,7 @@ function settingsOf(
 }
 
 function sanctumPolicy({ environment, sanctum: config }: SanctumStack) {
-  return bakePolicy(environment, config.bake, { rules: sanctumRules, probes: ["/"] });
+  return bakePolicy(environment, config, { rules: sanctumRules, probes: ["/"] });
 }
 
 function addressesOf({ cluster, services }: SanctumConfig) {

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { traiderRules } from "../components/gates/tables.ts";
+import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
@@ -49,6 +51,7 @@ export const traiderSchema = z.strictObject({
   /** Command that looks at each image on the runner before anything is placed; `{image}` is the image (TRD-11). */
   verify: words.optional(),
   bake: bake.default({}),
+  alerts,
 });
 
 export type TraiderConfig = z.infer<typeof traiderSchema> & {
@@ -124,6 +127,7 @@ export function traiderMigrationImage(
 export function traiderChecks(config: TraiderConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
+  checkAlerts(config, traiderRules, context);
   checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
   checkEnvironment(config, context);

@@ -206,7 +206,7 @@ function secretValues({ secrets }: TraiderConfig): Record<string, string> {
 /** TRD-6, judged while the release bakes; the document verifies for 30 s (TRD-2), production for the longest window. */
 function traiderPolicy({ environment, traider: config }: TraiderStack) {
   const probes = config.health.checks.map(({ path }) => path);
-  return bakePolicy(environment, config.bake, {
+  return bakePolicy(environment, config, {
     rules: traiderRules,
     probes: probes.length > 0 ? probes : ["/"],
   });

@@ -5,15 +5,22 @@ import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules
 import type { bake } from "./fields.ts";
 import type { EnvironmentName } from "./read.ts";
 
+/** What of a system's config its bakes go by. */
+interface BakeConfig {
+  readonly bake: z.infer<typeof bake>;
+  readonly alerts?: RuleTable | undefined;
+}
+
 /**
  * Times and limits of a system's bake in an environment. In production the first bake of a release lasts at least as
  * long as the longest window of its rule table and one scrape more, whatever the config says.
  */
 export function bakePolicy(
   environment: EnvironmentName,
-  config: z.infer<typeof bake>,
-  { rules, probes }: { rules: RuleTable; probes: readonly string[] },
+  { bake: config, alerts }: BakeConfig,
+  { rules: documented, probes }: { rules: RuleTable; probes: readonly string[] },
 ): BakePolicy {
+  const rules = alerts ?? documented;
   const scrapeSeconds = environment === "development" ? 0.5 : 5;
   const least = minimumBakeSeconds(rules, scrapeSeconds);
   const wanted = config.seconds ?? { development: 10, staging: 30, production: least }[environment];

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { z } from "zod";
 import { chronoSchema, chronoSecrets } from "../../stacks/chrono.config.ts";
+import { alerts } from "../../stacks/config/alerts.ts";
 import { box } from "../../stacks/config/box.ts";
 import { cluster, containerService } from "../../stacks/config/cluster.ts";
 import { edge, edgeContent } from "../../stacks/config/edge.ts";
@@ -34,6 +35,7 @@ const shared: Readonly<Record<string, readonly string[]>> = {
   cluster: [...membersOf(cluster), ...membersOf(containerService)],
   edge: [...membersOf(edge), ...membersOf(edgeContent)],
   bake: membersOf(bake),
+  alerts: membersOf(alerts),
 };
 
 /** Sections that describe a key's members, where the namespace's own does not. */
@@ -46,6 +48,7 @@ const describedIn: Readonly<Record<string, string>> = {
   resources: "cluster",
   edge: "edge",
   bake: "bake",
+  alerts: "alerts",
 };
 
 function read(path: string): string {

@@ -1,6 +1,15 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
+import type { Rule } from "../../components/gates/rules.ts";
+import {
+  chronoRules,
+  deiaRules,
+  podRules,
+  sanctumRules,
+  traiderRules,
+} from "../../components/gates/tables.ts";
+import { alerts } from "../../stacks/config/alerts.ts";
 import { ConfigError } from "../../stacks/config/errors.ts";
 import { type RawConfig, type RawValue, readStackConfig, systemNames } from "../../stacks/config/read.ts";
 
@@ -72,6 +81,35 @@ describe("the stacks' files", () => {
       "pod:edge.waf.managed",
       "pod:edge.zoneId",
     ]);
+  });
+
+  const documented = { chronoRules, sanctumRules, podRules, traiderRules, deiaRules };
+  test.each(
+    ["staging", "production"].flatMap((stack) =>
+      Object.entries(documented).map((table) => [stack, ...table] as const),
+    ),
+  )("%s has the documented alert numbers: %s", (stack, name, rules) => {
+    const [system] = name.split("Rules");
+    const written = alerts.parse(committed(stack)[`${system}:alerts`]);
+    expect(written).toEqual(rules);
+  });
+
+  test("production refuses an alert that is weaker than the document's, or missing; a stricter one it takes", () => {
+    const without = (change: (rules: Rule[]) => Rule[]) => {
+      const raw = completed(committed("production"));
+      const { value } = raw.get("traider:alerts") as { value: Rule[] };
+      return problemsOf(
+        "production",
+        new Map([...raw, ["traider:alerts", { value: change(value), secret: false }]]),
+      );
+    };
+    const set = (metric: string, more: Partial<Rule>) => (rules: Rule[]) =>
+      rules.map((rule) => (rule.metric === metric ? { ...rule, ...more } : rule));
+    expect(without(set("p95", { above: 1.5 }))).toEqual(["traider:alerts"]);
+    expect(without(set("errorRate", { forSeconds: 301 }))).toEqual(["traider:alerts"]);
+    expect(without(set("errorRate", { decision: "investigate" }))).toEqual(["traider:alerts"]);
+    expect(without((rules) => rules.slice(1))).toEqual(["traider:alerts"]);
+    expect(without(set("p95", { above: 0.5, forSeconds: 60 }))).toEqual([]);
   });
 
   test.each(["development", "staging", "production"])("%s names every system", (stack) => {

@@ -47,7 +47,7 @@ const place = edgePlace(system, environment, edge, door);
 const newReceipt = `r${Date.now().toString(36)}`;
 const observed = await edgeDriver(place.address).observe();
 const config = { seconds: trial.bakeSeconds, shortSeconds: 1, healthSeconds: 5 };
-const policy = bakePolicy("development", config, { rules: chronoRules, probes: ["/"] });
+const policy = bakePolicy("development", { bake: config }, { rules: chronoRules, probes: ["/"] });
 
 function render(name: string, entry: ReleaseEntry): EdgeManifest {
   const version = entry.version ?? name;

@@ -183,7 +183,7 @@ export class EnvironmentTrial {
     return join(this.folder, "hosts");
   }
 
-  /** In production a first bake lasts as long as its table's longest window: here a second is what a minute is there. */
+  /** The documented tables as `shortened` has the stack's alerts, which may not be weaker; a scrape every half second. */
   private shortenWindows(): void {
     const edit = (file: string, change: (text: string) => string) => {
       const path = join(this.checkout.directory, file);
@@ -194,11 +194,9 @@ export class EnvironmentTrial {
     edit("components/gates/tables.ts", (text) =>
       text
         .replaceAll(/forSeconds: (\d+)/g, (_, seconds) => `forSeconds: ${Number(seconds) / 60}`)
-        // This machine runs three boxes and their users at once: how fast they answer is no matter here.
         .replaceAll(/metric: "(p95|p99)", above: ([\d.]+)/g, (_, metric, above) => {
           return `metric: "${metric}", above: ${Number(above) * 10}`;
         })
-        // A process that is seconds old has yet to fill its memory.
         .replace("above: 100 * megabyte", "above: 10_000 * megabyte"),
     );
     edit("stacks/config/bake.ts", (text) => text.replace('environment === "development" ? 0.5 : 5', "0.5"));
