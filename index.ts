@@ -10,4 +10,4 @@ log.debug = async () => {};
 const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];
 const config = readStackConfig(pulumi.getStack(), rawConfig(pulumi.runtime.allConfig(), secretKeys));
 
-export const { chrono, sanctum, pod, traider, deia } = await environment(config);
+export default await environment(config);

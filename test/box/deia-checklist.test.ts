@@ -3,13 +3,13 @@ import type { Checklist, Question } from "../../components/box/toolkit/checklist
 import type { Policy } from "../../components/box/toolkit/records.ts";
 import type { ReleaseManifest } from "../../components/rollout/manifest.ts";
 import type { Box } from "../support/box/box.ts";
+import { must } from "../support/box/must.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import {
   answersOf,
   DeiaVerbs,
   databasePassword,
   makeCertificate,
-  must,
   secrets,
   startDeiaBox,
 } from "../support/deia.ts";

@@ -4,10 +4,11 @@ import type { Step } from "../../components/rollout/cutover/machine.ts";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
 import { overlaps, readActivations } from "../../examples/service/activations.ts";
 import type { Box } from "../support/box/box.ts";
+import { must } from "../support/box/must.ts";
 import { until } from "../support/box/processes.ts";
 import type { Finished } from "../support/box/run.ts";
 import { describeOnBox } from "../support/box/suite.ts";
-import { activationLog, DeiaVerbs, flag, must, startDeiaBox } from "../support/deia.ts";
+import { activationLog, DeiaVerbs, flag, startDeiaBox } from "../support/deia.ts";
 import { startLoad } from "../support/load/load.ts";
 
 const systemFolder = "/var/lib/switchyard/systems/deia";

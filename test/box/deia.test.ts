@@ -3,10 +3,11 @@ import type { Document, YAMLMap } from "yaml";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
 import { overlaps, readActivations } from "../../examples/service/activations.ts";
 import type { Box } from "../support/box/box.ts";
+import { must } from "../support/box/must.ts";
 import { until } from "../support/box/processes.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import { Checkout } from "../support/checkout.ts";
-import { activationLog, answersOf, configOf, flag, must, secrets, startDeiaBox } from "../support/deia.ts";
+import { activationLog, answersOf, configOf, flag, secrets, startDeiaBox } from "../support/deia.ts";
 
 const systemFolder = "/var/lib/switchyard/systems/deia";
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { must } from "../support/box/must.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import type { Ended } from "../support/checkout.ts";
 import { makeCertificate } from "../support/deia.ts";
@@ -9,7 +10,7 @@ import {
   passwords,
   systems,
 } from "../support/environment/environment.ts";
-import { databasePassword, must } from "../support/environment/machine.ts";
+import { databasePassword } from "../support/environment/machine.ts";
 import { groundOf, orderOf, type Steps, stepsBySystem } from "../support/environment/steps.ts";
 
 /**

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Box, startBox } from "../support/box/box.ts";
 import { children, identify, isAlive, type ProcessIdentity, until } from "../support/box/processes.ts";
-import { boxNames, readRecord, removeLeftovers } from "../support/box/records.ts";
+import { boxes, removeLeftovers } from "../support/box/records.ts";
 import { run } from "../support/box/run.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 
@@ -122,7 +122,7 @@ describeOnBox("a real box", () => {
     await expect(startBox({ base: "full", name: "second" })).rejects.toThrow(/up already.*down second/);
     expect((await other.ssh("cat /root/mark")).code).toBe(1);
     expect(other.hostKey).not.toBe(box.hostKey);
-    expect(boxNames()).toContain("second");
+    expect(boxes.names()).toContain("second");
     await other.stop();
     expect(await leftOf("second")).toEqual([]);
   });
@@ -137,7 +137,7 @@ describeOnBox("a real box", () => {
       stdio: ["pipe", "pipe", "inherit"],
     });
     await once(owner.stdout, "data");
-    const supervisor = readRecord("orphan")!.supervisor!;
+    const supervisor = boxes.read("orphan")!.supervisor!;
     const ofBox = [supervisor, ...descendants(supervisor.pid)];
     expect(ofBox.length).toBeGreaterThan(10);
     owner.kill("SIGKILL");

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { children, identify, isAlive, type ProcessIdentity, until } from "../support/box/processes.ts";
 import { run } from "../support/box/run.ts";
-import { cgroupsNamed } from "../support/cluster/cgroups.ts";
+import { cgroupsNamed } from "../support/cgroups.ts";
 import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
 import { exampleImages, examplePort } from "../support/cluster/example.ts";
 import type { Image } from "../support/cluster/images.ts";
-import { cgroupName, clusterNames, readRecord, removeLeftovers } from "../support/cluster/records.ts";
+import { cgroupName, clusters, removeLeftovers } from "../support/cluster/records.ts";
 import { describeOnCluster } from "../support/cluster/suite.ts";
 
 /** The test ground itself: what the other cluster tests rely on. */
@@ -120,7 +120,7 @@ function machine() {
 function leftOf(name: string): string[] {
   const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
   return [
-    ...clusterNames().filter((one) => one === name),
+    ...clusters.names().filter((one) => one === name),
     ...cgroupsNamed(cgroupName(name)),
     ...mounts.filter((line) => line.includes(`switchyard-cluster/${name}`)),
   ];
@@ -244,7 +244,7 @@ describeOnCluster("a real cluster", () => {
       stdio: ["pipe", "pipe", "inherit"],
     });
     await once(owner.stdout, "data");
-    const supervisor = readRecord("orphan")!.supervisor!;
+    const supervisor = clusters.read("orphan")!.supervisor!;
     const ofCluster = [supervisor, ...descendants(supervisor.pid)];
     expect(ofCluster.length).toBeGreaterThan(8);
     owner.kill("SIGKILL");
@@ -257,7 +257,7 @@ describeOnCluster("a real cluster", () => {
   it("leaves the machine as it was", async () => {
     expect(machine()).toEqual(before);
     const name = cluster.name;
-    const supervisor = readRecord(name)!.supervisor!;
+    const supervisor = clusters.read(name)!.supervisor!;
     const ofCluster = [supervisor, ...descendants(supervisor.pid)];
     const port = new URL(JSON.parse(readFileSync(cluster.kubeconfig, "utf8")).clusters[0].cluster.server)
       .port;

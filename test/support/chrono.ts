@@ -6,6 +6,7 @@ import type { Document } from "yaml";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
 import { createRepository } from "../../examples/service/repository.ts";
 import { type Box, type BoxOptions, startBox } from "./box/box.ts";
+import { must } from "./box/must.ts";
 import { until } from "./box/processes.ts";
 import { Checkout, type Ended } from "./checkout.ts";
 
@@ -132,12 +133,4 @@ async function makeDatabase(box: Box): Promise<void> {
     "cd / && sudo -u postgres psql -q -v ON_ERROR_STOP=1",
     `CREATE ROLE chrono LOGIN PASSWORD '${quoted}'; CREATE DATABASE chrono OWNER chrono;`,
   );
-}
-
-async function must(box: Box, command: string, stdin?: string): Promise<void> {
-  const { code, stderr } = await box.ssh(command, {
-    ...(stdin === undefined ? {} : { stdin }),
-    timeoutSeconds: 60,
-  });
-  if (code !== 0) throw new Error(`${command}: ${stderr}`);
 }

@@ -11,6 +11,7 @@ import { createRepository } from "../../examples/service/repository.ts";
 import { type DeiaConfig, deiaSchema } from "../../stacks/deia.config.ts";
 import { deiaManifest, deiaPolicy } from "../../stacks/deia.ts";
 import { type Box, startBox } from "./box/box.ts";
+import { must } from "./box/must.ts";
 import type { Finished } from "./box/run.ts";
 
 /** A box with what DEIA needs beside it: PostgreSQL, Redis, a stand-in for Ollama, a certificate, the releases. */
@@ -108,13 +109,6 @@ async function giveRepository(box: Box): Promise<void> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-export async function must(box: Box, shell: string, stdin?: string | Buffer): Promise<string> {
-  const options = { ...(stdin === undefined ? {} : { stdin }), timeoutSeconds: 120 };
-  const { code, stdout, stderr } = await box.ssh(shell, options);
-  if (code !== 0) throw new Error(`${shell}: ${stdout}${stderr}`);
-  return stdout;
 }
 
 /** DEIA on a box, driven by the toolkit's verbs over SSH as an update drives them, without the engine. */

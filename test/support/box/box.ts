@@ -8,7 +8,7 @@ import { giveToAgent, makeClientKey, seedAuthorisedKey, seedIdentity } from "./l
 import { address, clientAddress, firstProcess, lastWords, Machine } from "./machine.ts";
 import { identify, isAlive, type ProcessIdentity, until } from "./processes.ts";
 import { reasonNoBox } from "./reason.ts";
-import { type BoxRecord, claim, readRecord, removeBox, removeLeftovers, writeRecord } from "./records.ts";
+import { type BoxRecord, boxes, removeBox, removeLeftovers } from "./records.ts";
 import type { Finished, RunOptions } from "./run.ts";
 
 export interface BoxOptions {
@@ -81,14 +81,14 @@ export async function startBox(options: BoxOptions): Promise<Box> {
     hostKey: "",
     diskMiB: options.diskMiB ?? 3072,
   };
-  const state = claim(claimed);
+  const state = boxes.claim(claimed);
   try {
     const hostKey = await seedIdentity(state, address);
     seedAuthorisedKey(state, await makeClientKey(state));
     writeFileSync(join(state, "power"), "on\n");
     const supervisor = supervise(state, claimed, tools, layers);
     const record: BoxRecord = { ...claimed, hostKey, supervisor };
-    writeRecord(record);
+    boxes.write(record);
     await until(() => existsSync(join(state, "agent.sock")) || !isAlive(supervisor), 20, "no supervisor");
     await giveToAgent(state);
     const machine = new Machine(record, firstProcess(supervisor) ?? 0);
@@ -104,7 +104,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
 
 /** The box of that name, started with `keep` by an earlier process; undefined when it is not up. */
 export function findBox(name: string): Box | undefined {
-  const record = readRecord(name);
+  const record = boxes.read(name);
   if (!record?.supervisor || !isAlive(record.supervisor)) return undefined;
   const first = firstProcess(record.supervisor);
   return first === undefined ? undefined : new Machine(record, first);

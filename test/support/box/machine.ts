@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Box, CommandOptions } from "./box.ts";
 import { giveToAgent, makeClientKey, sshWords } from "./login.ts";
 import { children, end, identify, namespacePids, type ProcessIdentity, until } from "./processes.ts";
-import { type BoxRecord, removeBox, stateDirectory } from "./records.ts";
+import { type BoxRecord, boxes, removeBox } from "./records.ts";
 import { check, type Finished, run } from "./run.ts";
 
 export const address = "10.77.0.2";
@@ -33,7 +33,7 @@ export class Machine implements Box {
   constructor(record: BoxRecord, first: number) {
     this.name = record.name;
     this.hostKey = record.hostKey;
-    this.#state = stateDirectory(record.name);
+    this.#state = boxes.of(record.name);
     this.agentSocket = join(this.#state, "agent.sock");
     this.enter = ["nsenter", `--net=/proc/${first}/ns/net`];
     this.sshCommand = [...this.enter, ...sshWords(this.#state, address)];

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { findBox, startBox } from "./box.ts";
-import { boxNames, removeBox } from "./records.ts";
+import { boxes, removeBox } from "./records.ts";
 
 /** A test box for a person: `node test/support/box/main.ts up|ssh|down`. */
 
@@ -49,6 +49,6 @@ function ssh(): void {
 }
 
 async function down(): Promise<void> {
-  if (!boxNames().includes(name)) throw new Error(`no box named ${name} is up`);
+  if (!boxes.names().includes(name)) throw new Error(`no box named ${name} is up`);
   await removeBox(name);
 }

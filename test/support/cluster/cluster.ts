@@ -4,25 +4,16 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSy
 import { join } from "node:path";
 import { children, identify, isAlive, namespacePids, type ProcessIdentity, until } from "../box/processes.ts";
 import type { Finished, RunOptions } from "../box/run.ts";
+import { makeCgroups } from "../cgroups.ts";
 import { gatewayAddress, nodeAddress } from "./addresses.ts";
 import { openRelay } from "./api-relay.ts";
 import { toStderr } from "./cache.ts";
-import { makeCgroups } from "./cgroups.ts";
 import { makeCredentials, writeKubeconfig } from "./credentials.ts";
 import type { Image, ImageStart } from "./images.ts";
 import type { Content } from "./layers.ts";
 import { clusterPrograms, environmentOf, type Programs } from "./programs.ts";
 import { reasonNoCluster } from "./reason.ts";
-import {
-  type ClusterRecord,
-  cgroupName,
-  claim,
-  readRecord,
-  removeCluster,
-  removeLeftovers,
-  stateDirectory,
-  writeRecord,
-} from "./records.ts";
+import { type ClusterRecord, cgroupName, clusters, removeCluster, removeLeftovers } from "./records.ts";
 import { RunningCluster } from "./running.ts";
 import { commands, writeSettings } from "./settings.ts";
 
@@ -88,15 +79,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   if (!owner) throw new Error("no /proc/self/stat: is /proc mounted?");
   const name = options.name ?? randomBytes(4).toString("hex");
   const claimed: ClusterRecord = { name, owner, keep: options.keep ?? false };
-  const state = claim(claimed);
+  const state = clusters.claim(claimed);
   try {
     makeCgroups(cgroupName(name));
     await writeState(state, name, programs);
     const supervisor = supervise(state, claimed, programs, options.diskMiB ?? 4096);
-    writeRecord({ ...claimed, supervisor });
+    clusters.write({ ...claimed, supervisor });
     const first = await firstProcess(supervisor);
     const record: ClusterRecord = { ...claimed, supervisor, first };
-    writeRecord(record);
+    clusters.write(record);
     const cluster = new RunningCluster(record, programs);
     await Promise.all([openRelay(cluster.first, state), cluster.importFirstImages()]);
     await cluster.waitUntilReady();
@@ -110,9 +101,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
 
 /** The cluster of that name, started with `keep` by an earlier process; undefined when it is not up. */
 export async function findCluster(name: string): Promise<Cluster | undefined> {
-  const record = readRecord(name);
+  const record = clusters.read(name);
   if (!record?.first || !isAlive(record.first)) return undefined;
-  if (!existsSync(join(stateDirectory(name), "kubeconfig"))) return undefined;
+  if (!existsSync(join(clusters.of(name), "kubeconfig"))) return undefined;
   return new RunningCluster(record, await clusterPrograms());
 }
 

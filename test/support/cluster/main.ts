@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { findCluster, startCluster } from "./cluster.ts";
-import { clusterNames, removeCluster } from "./records.ts";
+import { clusters, removeCluster } from "./records.ts";
 
 /** A test cluster by hand, kept until it is ended. */
 
@@ -63,6 +63,6 @@ async function inside(): Promise<void> {
 }
 
 async function down(): Promise<void> {
-  if (!clusterNames().includes(name)) throw new Error(`no cluster named ${name} is up`);
+  if (!clusters.names().includes(name)) throw new Error(`no cluster named ${name} is up`);
   await removeCluster(name);
 }

@@ -9,7 +9,7 @@ import { contextName } from "./credentials.ts";
 import { type Image, layOut } from "./images.ts";
 import { nodeLayer, writeLayer } from "./layers.ts";
 import { environmentOf, type Programs } from "./programs.ts";
-import { type ClusterRecord, removeCluster, stateDirectory } from "./records.ts";
+import { type ClusterRecord, clusters, removeCluster } from "./records.ts";
 import { pauseName } from "./settings.ts";
 
 /** Of every image but the first ones; replaced by what an image says itself. */
@@ -33,7 +33,7 @@ export class RunningCluster implements Cluster {
     if (!record.first) throw new Error(`the cluster ${record.name} has no namespaces`);
     this.name = record.name;
     this.first = record.first.pid;
-    this.#state = stateDirectory(record.name);
+    this.#state = clusters.of(record.name);
     this.#programs = programs;
     this.kubectlProgram = programs.kubectl;
     this.kubeconfig = join(this.#state, "kubeconfig");

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { createRepository } from "../../../examples/service/repository.ts";
 import type { Box } from "../box/box.ts";
+import { must } from "../box/must.ts";
 import { until } from "../box/processes.ts";
 import { type Call, callsFile, daemonSocket, imagesFolder } from "./orders.ts";
 
@@ -100,9 +101,4 @@ async function bundled(file: string): Promise<string> {
     logLevel: "silent",
   });
   return outputFiles[0]?.text ?? "";
-}
-
-async function must(box: Box, command: string, stdin = ""): Promise<void> {
-  const { code, stderr } = await box.ssh(command, { stdin, timeoutSeconds: 60 });
-  if (code !== 0) throw new Error(`${command}: ${stderr}`);
 }

@@ -1,19 +1,20 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildExampleWorkers } from "../../../examples/worker/build.ts";
 import type { Box } from "../box/box.ts";
+import { must } from "../box/must.ts";
 import { Checkout, type Ended } from "../checkout.ts";
 import { Cloudflare } from "../cloudflare/cloudflare.ts";
 import { installEngine, putImage } from "../compose/images.ts";
 import { makeCertificate, ollamaUnit } from "../deia.ts";
 import { Kubernetes } from "../kubernetes/kubernetes.ts";
 import { RecorderWorld } from "../recorder/world.ts";
+import { type SshAgent, startAgent } from "./agent.ts";
 import { Authority } from "./authority.ts";
 import { type Config, committed, configOf, type Release, releases, type StackName, tagOf } from "./config.ts";
 import { Front } from "./front.ts";
-import { type EnvironmentMachine, must, startMachine } from "./machine.ts";
+import { type EnvironmentMachine, startMachine } from "./machine.ts";
 import { namesAre } from "./names.ts";
 import { openRelay } from "./relay.ts";
 
@@ -34,6 +35,15 @@ export interface EnvironmentStack {
   readonly boxes: Readonly<Record<OnBox, Box>>;
 }
 
+/** What stands before the trial does. */
+interface Ground {
+  readonly world: RecorderWorld;
+  readonly kubernetes: Kubernetes;
+  readonly cloudflare: Cloudflare;
+  readonly folder: string;
+  readonly agent: SshAgent;
+}
+
 /**
  * Staging and production whole, by their committed files: every name of theirs leads to something of the test's own,
  * under the same name. Real are the program, the engine, the boxes (over SSH, as a user without rights of his own), their
@@ -46,7 +56,7 @@ export class EnvironmentTrial {
   readonly cloudflare: Cloudflare;
   private readonly folder: string;
   private readonly authority: Authority;
-  private readonly agent: { readonly socket: string; readonly pid: number; readonly publicKey: string };
+  private readonly agent: SshAgent;
   private readonly addresses = new Map<string, string>();
   private readonly ends: (() => unknown)[] = [];
 
@@ -54,16 +64,17 @@ export class EnvironmentTrial {
     const world = new RecorderWorld();
     const kubernetes = await Kubernetes.start(world, { contexts });
     const cloudflare = await Cloudflare.start(world);
-    return new EnvironmentTrial(world, kubernetes, cloudflare);
+    const folder = mkdtempSync(join(tmpdir(), "switchyard-environment-"));
+    return new EnvironmentTrial({ world, kubernetes, cloudflare, folder, agent: await startAgent(folder) });
   }
 
-  private constructor(world: RecorderWorld, kubernetes: Kubernetes, cloudflare: Cloudflare) {
+  private constructor({ world, kubernetes, cloudflare, folder, agent }: Ground) {
     this.world = world;
     this.kubernetes = kubernetes;
     this.cloudflare = cloudflare;
-    this.folder = mkdtempSync(join(tmpdir(), "switchyard-environment-"));
+    this.folder = folder;
+    this.agent = agent;
     this.authority = new Authority(this.folder);
-    this.agent = startAgent(this.folder);
     const enter = namesAre(this.hostsFile, this.addresses);
     const environment = {
       ...world.environment,
@@ -174,7 +185,7 @@ export class EnvironmentTrial {
     this.checkout.remove();
     await this.cloudflare.stop();
     await this.kubernetes.stop();
-    process.kill(this.agent.pid);
+    this.agent.stop();
     this.world.remove();
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -297,17 +308,4 @@ function secretsOf(machines: Readonly<Record<OnBox, EnvironmentMachine>>): Recor
     "deia:databaseUrl": machines.deia.databaseUrl,
     "deia:jwtSecret": passwords.jwt,
   };
-}
-
-/** An agent with one key, which is nowhere else. */
-function startAgent(folder: string): { socket: string; pid: number; publicKey: string } {
-  const socket = join(folder, "agent.sock");
-  const said = execFileSync("ssh-agent", ["-s", "-a", socket], { encoding: "utf8" });
-  const pid = Number(/SSH_AGENT_PID=(\d+)/.exec(said)?.[1]);
-  const key = join(folder, "key");
-  execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "deploy", "-f", key]);
-  execFileSync("ssh-add", ["-q", key], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
-  const publicKey = readFileSync(`${key}.pub`, "utf8").trim();
-  rmSync(key);
-  return { socket, pid, publicKey };
 }

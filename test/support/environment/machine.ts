@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { createRepository } from "../../../examples/service/repository.ts";
 import { type Box, startBox } from "../box/box.ts";
+import { must } from "../box/must.ts";
 import { until } from "../box/processes.ts";
 import { S3Server } from "../s3/server.ts";
 import type { Authority } from "./authority.ts";
@@ -108,11 +109,4 @@ async function repositoryArchive(): Promise<Buffer> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-export async function must(box: Box, shell: string, stdin?: string | Buffer): Promise<string> {
-  const options = { ...(stdin === undefined ? {} : { stdin }), timeoutSeconds: 120 };
-  const { code, stdout, stderr } = await box.ssh(shell, options);
-  if (code !== 0) throw new Error(`${shell}: ${stdout}${stderr}`);
-  return stdout;
 }

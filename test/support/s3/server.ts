@@ -136,7 +136,11 @@ export class S3Server {
       ROOT_SECRET_ACCESS_KEY: secretAccessKey,
       VGW_REGION: region,
     };
-    const child = spawn(program, words, { env, stdio: ["ignore", "pipe", "pipe"] });
+    // A test that is killed leaves no server behind.
+    const child = spawn("setpriv", ["--pdeathsig", "KILL", program, ...words], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (piece: string) => {

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../box/processes.ts";
+import { until } from "./box/processes.ts";
 
 const root = "/sys/fs/cgroup";
 
@@ -36,12 +36,20 @@ export function cgroupsNamed(name: string): string[] {
 }
 
 async function remove(group: string): Promise<void> {
-  if (!existsSync(group)) return;
-  for (const entry of readdirSync(group, { withFileTypes: true })) {
-    if (entry.isDirectory()) await remove(join(group, entry.name));
-  }
+  for (const name of foldersIn(group)) await remove(join(group, name));
   // The kernel takes a moment to let go of the last process.
   await until(() => removedEmpty(group), 10, `the control group ${group} is still in use`);
+}
+
+/** None where there is no such folder: another run may be removing the same leftover. */
+function foldersIn(group: string): string[] {
+  try {
+    const entries = readdirSync(group, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
 }
 
 function removedEmpty(group: string): boolean {
