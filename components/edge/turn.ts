@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
-import { setTimeout as pause } from "node:timers/promises";
+import { lockFile, unlockFile } from "../box/toolkit/exclusive.ts";
 import { endProcess, identify, isAlive, type ProcessIdentity } from "../box/toolkit/process-identity.ts";
 import { KilledError } from "../rollout/cutover/machine.ts";
 import type { EdgeAddress } from "./api.ts";
@@ -30,21 +29,26 @@ export async function inTurn<T>(
   { seconds, isUnwanted }: { seconds: number; isUnwanted: (to: string) => Promise<boolean> },
   work: () => Promise<T>,
 ): Promise<T> {
-  const file = turnFile(address);
+  const path = turnFile(address);
   await mkdir(folderOf(), { recursive: true, mode: 0o700 });
   const self = await identify(process.pid);
   if (!self) throw new Error("this process cannot find its own start time");
-  const draft = `${file}.${process.pid}`;
-  await writeFile(draft, JSON.stringify({ ...self, to } satisfies Holder), { mode: 0o600 });
-  try {
-    await take(file, draft, seconds, isUnwanted);
-    try {
-      return await work();
-    } finally {
-      await rm(file, { force: true });
+  const file = await lockFile(path, seconds, async () => {
+    const holder = await holderOf(path);
+    if (holder && (await isAlive(holder)) && (await isUnwanted(holder.to))) {
+      await endProcess(holder, endSeconds);
     }
+  });
+  if (file === null) {
+    const holder = await holderOf(path);
+    throw new KilledError(`another cutover (process ${holder?.pid}) has not ended within ${seconds} s`);
+  }
+  try {
+    await file.truncate();
+    await file.write(JSON.stringify({ ...self, to } satisfies Holder));
+    return await work();
   } finally {
-    await rm(draft, { force: true });
+    await unlockFile(path, file);
   }
 }
 
@@ -62,30 +66,12 @@ export function turnFile({ api, accountId, worker }: EdgeAddress): string {
   return join(folderOf(), `${worker}-${where}.json`);
 }
 
-async function take(
-  file: string,
-  draft: string,
-  seconds: number,
-  isUnwanted: (to: string) => Promise<boolean>,
-): Promise<void> {
-  const deadline = performance.now() + seconds * 1000;
-  for (;;) {
-    try {
-      // A link appears with its whole text or not at all.
-      return await link(draft, file);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    }
-    const holder = await holderOf(file);
-    if (holder && !(await isAlive(holder))) await rm(file, { force: true });
-    else if (holder && (await isUnwanted(holder.to))) await endProcess(holder, endSeconds);
-    else if (performance.now() > deadline) {
-      throw new KilledError(`another cutover (process ${holder?.pid}) has not ended within ${seconds} s`);
-    } else await pause(100);
-  }
-}
-
+/** Null also of a file that its holder is just writing. */
 async function holderOf(file: string): Promise<Holder | null> {
-  const text = await readFile(file, "utf8").catch(() => null);
-  return text === null ? null : (JSON.parse(text) as Holder);
+  const text = await readFile(file, "utf8").catch(() => "");
+  try {
+    return JSON.parse(text) as Holder;
+  } catch {
+    return null;
+  }
 }
