@@ -24,15 +24,15 @@ import type { Site } from "./site.ts";
 export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { stack, newReceipt } = site;
   const config = stack.chrono;
-  const box = await site.boxLeg(config.box, {
+  const box = site.boxLeg(config.box, {
     system: "chrono",
     render: (name, entry) => chronoManifest(stack, name, entry),
     policy: chronoPolicy(stack),
     secrets: secretValues(config),
     backedUp: config.secrets,
   });
-  const workers = await workersLeg(site);
-  const legs = [box, ...workers];
+  const [api, workers] = await Promise.all([box, workersLeg(site)]);
+  const legs = [api, ...workers];
   const releases = resolveReleases("chrono", config, legs, newReceipt);
   new Rollout("chrono", { legs, releases, newReceipt }, opts);
   return {

@@ -32,7 +32,7 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { newReceipt } = site;
   const stack: PodStack = site.stack;
   const { pod: config } = stack;
-  const legs: Leg[] = [await apiLeg(site, stack), await mcpLeg(site, stack), await frontendLeg(site, stack)];
+  const legs: Leg[] = await Promise.all([apiLeg(site, stack), mcpLeg(site, stack), frontendLeg(site, stack)]);
   const releases = resolveReleases("pod", config, legs, newReceipt);
   const checked = releases.flatMap((release) => [
     ...beforehand(stack, release),
