@@ -29,6 +29,9 @@ export const chronoSchema = z.strictObject({
   /** Workers (CHR-10): dev mode on this machine, previews in staging, routes in production. */
   edge: edge.optional(),
   workers: z.strictObject({ content: edgeContent, port: port.default(8082) }).optional(),
+  /** What the environment promises of its database and of Redis; asked before a release is placed (CHR-9). */
+  databaseReplicas: z.number({ error: "a number of replicas: 1" }).int().min(0).max(100).optional(),
+  redisPersistence: z.boolean({ error: "true or false" }).optional(),
   bake: bake.default({}),
   alerts,
 });
@@ -45,11 +48,43 @@ export function chronoChecks(config: ChronoConfig, context: SystemContext): void
   checkSettings(config, ["api", "dashboard", "oracle"], problem);
   checkWorkers(config, context);
   checkBox("chrono", config.box, context);
+  checkDeclared(config, context);
   if (environment === "development") return;
   for (const name of ["databaseUrl", "redisUrl"] as const) {
     if (config.secrets[name]) continue;
     const command = `pulumi config set --secret chrono:${name}`;
     problem(name, "nothing", `the connection URL that ${environment} uses`, command);
+  }
+}
+
+/** Production runs with replicas and with persistence, and says so (CHR-9); elsewhere that may be said, of what is there. */
+function checkDeclared(config: ChronoConfig, { environment, problem }: SystemContext): void {
+  const { databaseReplicas: replicas, redisPersistence: persistence, secrets } = config;
+  if (environment === "production") {
+    const found = (value: unknown) => (value === undefined ? "nothing" : `${value}`);
+    if (!replicas) {
+      const allowed = "how many replicas stream from production's database, 1 or more";
+      problem("databaseReplicas", found(replicas), allowed, "pulumi config set chrono:databaseReplicas 1");
+    }
+    if (!persistence) {
+      const allowed = 'true: production\'s Redis keeps its data, "appendonly yes"';
+      problem(
+        "redisPersistence",
+        found(persistence),
+        allowed,
+        "pulumi config set chrono:redisPersistence true",
+      );
+    }
+  }
+  if (environment !== "development") return;
+  // Elsewhere the URLs are needed anyway.
+  if (replicas && !secrets.databaseUrl) {
+    const allowed = "the connection URL of the database that chrono:databaseReplicas is about";
+    problem("databaseUrl", "nothing", allowed, "pulumi config set --secret chrono:databaseUrl");
+  }
+  if (persistence && !secrets.redisUrl) {
+    const allowed = "the connection URL of the Redis that chrono:redisPersistence is about";
+    problem("redisUrl", "nothing", allowed, "pulumi config set --secret chrono:redisUrl");
   }
 }
 

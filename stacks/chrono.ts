@@ -1,5 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { z } from "zod";
+import type { DeclaredConnections } from "../components/box/toolkit/connections.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
 import { chronoRules } from "../components/gates/tables.ts";
@@ -164,10 +165,23 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
   };
 }
 
-/** CHR-14, judged while the release bakes. */
-function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
+/** CHR-14, judged while the release bakes; and CHR-9, asked before it is placed. */
+export function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
   const probes = ["/", "/health/detailed"];
-  return boxPolicy(environment, bakePolicy(environment, config, { rules: chronoRules, probes }));
+  const policy = boxPolicy(environment, bakePolicy(environment, config, { rules: chronoRules, probes }));
+  const connections = declaredConnections(config);
+  return Object.keys(connections).length === 0 ? policy : { ...policy, connections };
+}
+
+/** A declaration of the environment is no part of a release: what is already placed is not another one because of it. */
+function declaredConnections(config: ChronoConfig): DeclaredConnections {
+  const { databaseReplicas: replicas, redisPersistence: persistence } = config;
+  return {
+    ...(replicas === undefined ? {} : { replicas: { declared: replicas, key: "chrono:databaseReplicas" } }),
+    ...(persistence === undefined
+      ? {}
+      : { persistence: { declared: persistence, key: "chrono:redisPersistence" } }),
+  };
 }
 
 function urlOf({ box, services }: ChronoConfig, service: "api" | "dashboard"): string {

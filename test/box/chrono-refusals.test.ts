@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Document } from "yaml";
 import { until } from "../support/box/processes.ts";
+import { makeReplica } from "../support/box/replica.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import { type Chrono, startChrono } from "../support/chrono.ts";
 
@@ -141,6 +142,49 @@ describeOnBox("what is refused", () => {
     expect(output).toContain("9090");
     expect(output).toContain("in use");
     await chrono.box.ssh("systemctl stop squatter");
+  });
+
+  test("a declared replica that is missing, a Redis that keeps nothing (CHR-9)", async () => {
+    const password = "r3dis $Qx7-Lm41";
+    expect(
+      (await chrono.box.ssh("redis-cli", { stdin: `CONFIG SET requirepass "${password}"` })).stdout,
+    ).toBe("OK\n");
+    for (const [key, value] of [
+      ["chrono:databaseUrl", chrono.databaseUrl],
+      ["chrono:redisUrl", `redis://:${encodeURIComponent(password)}@127.0.0.1:6379`],
+      ["switchyard:fingerprintKey", "0123456789abcdef".repeat(4)],
+    ] as const) {
+      const set = await chrono.checkout.setSecret(key, value);
+      expect(set.code, set.output).toBe(0);
+    }
+    const declared = (document: Document) => {
+      document.setIn(["config", "chrono:databaseReplicas"], 1);
+      document.setIn(["config", "chrono:redisPersistence"], true);
+      pin(document, "v2", {});
+    };
+    const files = () =>
+      chrono.box.ssh("ls /var/lib/switchyard/systems/chrono/releases /srv/switchyard/releases");
+    const before = await files();
+    const neither = await refused(declared);
+    const noReplica = "chrono:databaseReplicas declares 1, DATABASE_URL has 0 replicas that stream from it";
+    const noPersistence =
+      'chrono:redisPersistence declares persistence, Redis at 127.0.0.1:6379 has "appendonly no"';
+    expect(neither).toContain(noReplica);
+    expect(neither).toContain(noPersistence);
+    await makeReplica(chrono.box);
+    const alone = await refused(declared);
+    expect(alone).not.toContain("chrono:databaseReplicas");
+    expect(alone).toContain(noPersistence);
+    expect(await files()).toEqual(before);
+    const keep = await chrono.box.ssh("redis-cli", {
+      stdin: `AUTH "${password}"\nCONFIG SET appendonly yes`,
+    });
+    expect(keep.stdout).toBe("OK\nOK\n");
+    const { code, output } = await chrono.up();
+    expect(code, output).toBe(0);
+    expect(await chrono.answering()).toBe("v2");
+    expect([neither, alone, output].filter((text) => text.includes("Qx7-Lm41"))).toEqual([]);
+    expect((await chrono.checkout.switchyard("rollback")).code).toBe(0);
   });
 
   test("a second update at the same time: it says who is at work", async () => {

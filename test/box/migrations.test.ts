@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import type { Backup } from "../../components/box/toolkit/backup.ts";
 import type { MigrateResult, MigrationStatus } from "../../components/box/toolkit/migrations.ts";
 import { type Box, startBox } from "../support/box/box.ts";
+import { makeReplica } from "../support/box/replica.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 
 /**
@@ -263,11 +264,11 @@ describeOnBox("a database on a box", () => {
     expect(answer.line).toMatch(
       /^chrono:databaseUrl: PostgreSQL 15\.\d+, [\d.]+ ms, \d+ of 100 connections, 0 replicas$/,
     );
-    const replicas = { declared: 1, key: "chrono:replicas" };
+    const replicas = { declared: 1, key: "chrono:databaseReplicas" };
     await expect(call("checkPostgres", url(), { key, replicas })).rejects.toThrow(
-      "chrono:replicas declares 1, chrono:databaseUrl has 0 replicas that stream from it",
+      "chrono:databaseReplicas declares 1, chrono:databaseUrl has 0 replicas that stream from it",
     );
-    await makeReplica();
+    await makeReplica(box);
     expect(await call("checkPostgres", url(), { key, replicas })).toMatchObject({ replicas: 1 });
     const wrong = await call("checkPostgres", url("other secret"), { key }).catch(
       (error: Error) => error.message,
@@ -459,17 +460,6 @@ function exampleMigrations(): Record<string, string> {
   return Object.fromEntries(
     readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), "utf8")]),
   );
-}
-
-/** A second server on the box that streams from the first. */
-async function makeReplica(): Promise<void> {
-  await on(`set -e
-    sudo -u postgres pg_basebackup -D /var/lib/postgresql/replica -R -X stream -c fast
-    printf 'port = 5499\\nlisten_addresses = \\x27\\x27\\nhba_file = \\x27/etc/postgresql/15/main/pg_hba.conf\\x27\\n' \\
-      > /var/lib/postgresql/replica/postgresql.conf
-    touch /var/lib/postgresql/replica/pg_ident.conf
-    cd / && sudo -u postgres /usr/lib/postgresql/15/bin/pg_ctl -D /var/lib/postgresql/replica -w start -l /tmp/replica.log`);
-  await until("SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'");
 }
 
 /** Runs a shell command as root on the box. @returns what it printed */

@@ -30,6 +30,8 @@ beforeAll(async () => {
   const config = {
     "chrono:box": box.config,
     "chrono:source": { git: "https://git.example/chrono.git" },
+    "chrono:databaseReplicas": 1,
+    "chrono:redisPersistence": true,
     "chrono:live": "v1",
     "chrono:releases": { v1: { schema: { provides: 1, needs: 0, change: "expand" } } },
     "vault:bucket": "switchyard-production",
@@ -82,6 +84,13 @@ it("stores nothing before the bucket is whole, and migrates nothing before it is
     "guarded chrono v1",
     "cutover chrono v1",
   ]);
+  const asked = box.asked.find(({ verb }) => verb === "policy chrono");
+  expect(JSON.parse(asked?.stdin ?? "{}")).toMatchObject({
+    connections: {
+      replicas: { declared: 1, key: "chrono:databaseReplicas" },
+      persistence: { declared: true, key: "chrono:redisPersistence" },
+    },
+  });
   const outputs = await checkout.pulumi("stack", "output", "--stack", "production", "--json");
   expect((JSON.parse(outputs.stdout) as { chrono: object }).chrono).toMatchObject({ backups: { v1: id } });
   const ended = world.journal({ package: "aws" }).map(({ ended: at = "" }) => at);

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { fingerprint } from "../../components/rollout/fingerprint.ts";
-import { chronoManifest } from "../../stacks/chrono.ts";
+import { chronoManifest, chronoPolicy } from "../../stacks/chrono.ts";
 import { rawConfig, readStackConfig } from "../../stacks/config/read.ts";
 
 const development = readStackConfig(
@@ -23,6 +23,8 @@ const production = readStackConfig(
       "chrono:source": '{"git":"https://git.example/chrono.git"}',
       "chrono:databaseUrl": "postgres://chrono:pw@db/chrono",
       "chrono:redisUrl": "redis://cache",
+      "chrono:databaseReplicas": "2",
+      "chrono:redisPersistence": "true",
       "switchyard:fingerprintKey": "key",
       "vault:bucket": "backups",
       "vault:region": "eu-central-1",
@@ -90,4 +92,15 @@ test.each([
       `chrono:${named}[^]*orcale.LOG_LEVEL[^]*<service>.NAME with a service of api, dashboard, oracle`,
     ),
   );
+});
+
+test("what the environment declares is of the box's policy, which changes in place: it makes no other release (CHR-9)", () => {
+  expect(chronoPolicy(production).connections).toEqual({
+    replicas: { declared: 2, key: "chrono:databaseReplicas" },
+    persistence: { declared: true, key: "chrono:redisPersistence" },
+  });
+  expect(chronoPolicy(development)).not.toHaveProperty("connections");
+  const { chrono } = production;
+  const other = { ...production, chrono: { ...chrono, databaseReplicas: 1, redisPersistence: false } };
+  expect(chronoManifest(other, "v1.0.0", {})).toEqual(chronoManifest(production, "v1.0.0", {}));
 });

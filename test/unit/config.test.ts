@@ -14,6 +14,8 @@ const production = {
   "chrono:source": '{"git":"https://git.example/chrono.git"}',
   "chrono:databaseUrl": "postgres://chrono@db/chrono",
   "chrono:redisUrl": "redis://cache",
+  "chrono:databaseReplicas": "1",
+  "chrono:redisPersistence": "true",
   "switchyard:fingerprintKey": "k".repeat(64),
   "vault:bucket": "switchyard-production",
   "vault:region": "eu-central-1",
@@ -185,6 +187,51 @@ describe("a config that is wrong", () => {
       "chrono:databaseUrl",
       "switchyard:fingerprintKey",
     ]);
+  });
+
+  test("production declares its replicas and its persistence, and no less than the document's (CHR-9)", () => {
+    const { "chrono:databaseReplicas": _, "chrono:redisPersistence": __, ...rest } = production;
+    expect(problemsOf("production", rest, secrets)).toEqual([
+      {
+        key: "chrono:databaseReplicas",
+        found: "nothing",
+        allowed: "how many replicas stream from production's database, 1 or more",
+        command: "pulumi config set chrono:databaseReplicas 1",
+      },
+      {
+        key: "chrono:redisPersistence",
+        found: "nothing",
+        allowed: 'true: production\'s Redis keeps its data, "appendonly yes"',
+        command: "pulumi config set chrono:redisPersistence true",
+      },
+    ]);
+    const less = { ...rest, "chrono:databaseReplicas": "0", "chrono:redisPersistence": "false" };
+    expect(problemsOf("production", less, secrets).map(({ key, found }) => `${key} ${found}`)).toEqual([
+      "chrono:databaseReplicas 0",
+      "chrono:redisPersistence false",
+    ]);
+    const wrong = { ...rest, "chrono:databaseReplicas": "one", "chrono:redisPersistence": "aof" };
+    expect(problemsOf("production", wrong, secrets).map(({ key, allowed }) => `${key} ${allowed}`)).toEqual([
+      "chrono:databaseReplicas a number of replicas: 1",
+      "chrono:redisPersistence true or false",
+    ]);
+  });
+
+  test("staging and development may declare them, of what is there to be asked", () => {
+    const { "chrono:databaseReplicas": _, "chrono:redisPersistence": __, ...staging } = production;
+    expect(problemsOf("staging", staging, secrets)).toEqual([]);
+    expect(problemsOf("staging", production, secrets)).toEqual([]);
+    const declared = {
+      ...development,
+      "chrono:databaseReplicas": "1",
+      "chrono:redisPersistence": "true",
+    };
+    expect(problemsOf("development", declared).map(({ key, command }) => `${key}: ${command}`)).toEqual([
+      "chrono:databaseUrl: pulumi config set --secret chrono:databaseUrl",
+      "chrono:redisUrl: pulumi config set --secret chrono:redisUrl",
+    ]);
+    const nothing = { ...development, "chrono:databaseReplicas": "0", "chrono:redisPersistence": "false" };
+    expect(problemsOf("development", nothing)).toEqual([]);
   });
 
   test("an unknown stack is refused", () => {

@@ -4,6 +4,7 @@ import type { BakePolicy } from "../../gates/policy.ts";
 import { type CutoverState, untouched } from "../../rollout/cutover/state.ts";
 import type { PlacedRelease } from "../../rollout/manifest.ts";
 import type { Checklist } from "./checklist.ts";
+import type { DeclaredConnections } from "./connections.ts";
 import { readJson, writeDurably } from "./durable.ts";
 import type { Host } from "./host.ts";
 
@@ -28,6 +29,11 @@ export interface Policy extends BakePolicy {
   readonly freeMebibytes: number;
   /** What a release is asked before it is placed, where the system has a checklist. */
   readonly checklist?: Checklist;
+  /**
+   * What is asked of a release's connections beyond an answer. It belongs to the environment and not to a release: one
+   * replica more makes no other release.
+   */
+  readonly connections?: DeclaredConnections;
 }
 
 export function systemDirectory(host: Host, system: string): string {

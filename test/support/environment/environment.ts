@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { buildExampleWorkers } from "../../../examples/worker/build.ts";
 import type { Box } from "../box/box.ts";
 import { must } from "../box/must.ts";
+import { makeReplica } from "../box/replica.ts";
 import { Checkout, type Ended } from "../checkout.ts";
 import { Cloudflare } from "../cloudflare/cloudflare.ts";
 import { installEngine, putImage } from "../compose/images.ts";
@@ -106,6 +107,7 @@ export class EnvironmentTrial {
     const machines = Object.fromEntries(started) as Record<OnBox, EnvironmentMachine>;
     for (const { stop } of Object.values(machines)) this.ends.push(stop);
     const [podApi] = await Promise.all([this.preparePod(machines.pod.box), prepareDeia(machines.deia.box)]);
+    if (name === "production") await prepareChrono(machines.chrono.box);
     await buildExampleWorkers(join(this.checkout.directory, ".switchyard/workers"));
     const hostKeys = Object.fromEntries(onBoxes.map((system) => [system, machines[system].box.hostKey]));
     const owned = { hostKeys: hostKeys as Record<OnBox, string>, podApi, cloudflareApi: this.cloudflare.api };
@@ -281,6 +283,12 @@ export class EnvironmentTrial {
     const { code, output } = await this.checkout.pulumi(...words);
     if (code !== 0) throw new Error(output);
   }
+}
+
+/** A replica of the database, and a Redis that keeps its data, as production declares them. */
+async function prepareChrono(box: Box): Promise<void> {
+  await makeReplica(box);
+  await must(box, "redis-cli CONFIG SET appendonly yes");
 }
 
 async function prepareDeia(box: Box): Promise<void> {

@@ -17,7 +17,7 @@ export async function gates(host: Host, system: string, fingerprint: string): Pr
   const release = await requireRelease(host, system, fingerprint);
   if (!release.done.place)
     throw new Error(`${system} ${release.manifest.release} is not placed on this box yet`);
-  const { healthSeconds } = await readPolicy(host, system);
+  const { healthSeconds, connections } = await readPolicy(host, system);
   const lines: GateLine[] = [];
   for (const service of serving(release)) {
     const finding = await checkServiceHealth(host, release, service, healthSeconds);
@@ -29,7 +29,8 @@ export async function gates(host: Host, system: string, fingerprint: string): Pr
     if (!Array.isArray(smoke)) throw await gateErrorOf(smoke);
     lines.push(...smoke);
   }
-  lines.push(...(await checkConnections(release.manifest.checks, await readSecrets(host, release))));
+  const secrets = await readSecrets(host, release);
+  lines.push(...(await checkConnections(release.manifest.checks, secrets, connections)));
   await markDone(host, release, "gates");
   return lines;
 }

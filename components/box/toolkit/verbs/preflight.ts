@@ -14,7 +14,10 @@ export interface Delivery extends PlacedRelease {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** Takes a release's manifest in and looks, before anything changes, whether it can be placed here (CHR-7, CHR-13, DEI-1). */
+/**
+ * Takes a release's manifest in and looks, before anything changes, whether it can be placed here (CHR-7, CHR-9, CHR-13,
+ * DEI-1).
+ */
 export async function preflight(host: Host, delivery: Delivery): Promise<void> {
   const { system } = delivery.manifest;
   const known = await findRelease(host, system, delivery.fingerprint);
@@ -26,9 +29,10 @@ export async function preflight(host: Host, delivery: Delivery): Promise<void> {
   await checklist(host, delivery);
   checkEnvironment(delivery);
   await requireComposable(delivery.manifest);
-  await checkDisk(host, (await readPolicy(host, system)).freeMebibytes);
+  const { freeMebibytes, connections } = await readPolicy(host, system);
+  await checkDisk(host, freeMebibytes);
   await checkDoors(host, delivery);
-  await checkConnections(delivery.manifest.checks, secrets);
+  await checkConnections(delivery.manifest.checks, secrets, connections);
   try {
     await writeSecrets(host, release, { ...secrets });
     await writeRelease(host, { ...release, ports: {}, done: {} });
