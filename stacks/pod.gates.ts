@@ -1,4 +1,5 @@
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
+import type { Box } from "../components/box/box.ts";
 import type { ReleaseEvidence } from "../components/gates/evidence.ts";
 import { Gate } from "../components/gates/gate.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
@@ -9,8 +10,11 @@ import { apiOrigin, type PodStack } from "./pod.manifests.ts";
 
 /** The gates around POD's rollout: what is asked before anything of a release is placed, and from outside after it. */
 
-/** Images scanned, certificates valid, database reached (POD-11); in production staging's word as well (POD-2). */
-export function beforehand(stack: PodStack, release: Release): pulumi.Resource[] {
+/**
+ * Images scanned, certificates valid, database reached (POD-11); in production staging's word as well (POD-2). None of
+ * it in development, where the database is often its developer's own, as a superuser.
+ */
+export function beforehand(stack: PodStack, release: Release, box: Box): pulumi.Resource[] {
   const { environment, pod: config } = stack;
   if (environment === "development") return [];
   const images = imagesOf(stack, release);
@@ -40,7 +44,16 @@ export function beforehand(stack: PodStack, release: Release): pulumi.Resource[]
       hosts: hosts.map((origin) => ({ host: new URL(origin).hostname })),
     };
   }
-  return Object.entries(specs).map(([name, spec]) => gate(release, name, spec, []).passed);
+  const passed = Object.entries(specs).map(([name, spec]) => gate(release, name, spec, []).passed);
+  const { databaseUrl: url } = config.secrets;
+  if (url === undefined) return passed;
+  const spec: GateSpec = {
+    gate: "database",
+    name: gateName(release, "database"),
+    ...{ url, key: "pod:databaseUrl", box: box.location },
+  };
+  // The box is asked by its toolkit, so it has to have one.
+  return [...passed, gate(release, "database", pulumi.secret(spec), [box.ready]).passed];
 }
 
 /** POD-7, from outside, through every front door. */
@@ -104,7 +117,7 @@ function gate(
 }
 
 const kindOf = (name: string): GateSpec["gate"] =>
-  name === "evidence" || name === "scan" || name === "certificate" ? name : "http";
+  (["evidence", "scan", "certificate", "database"] as const).find((kind) => kind === name) ?? "http";
 
 const gateName = ({ name }: Release, what: string) => `pod-${name}-${what}`;
 

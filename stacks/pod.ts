@@ -24,18 +24,19 @@ import type { Site } from "./site.ts";
 
 /**
  * POD Protocol (seeds: 002-pod): the API by compose on the box, the MCP server on the cluster, the frontend on the edge.
- * The order of an update (POD-2, POD-3, POD-6): scans, staging's word, packages packed → backup → prisma migrate deploy →
- * API placed, smoke test → MCP placed → assets placed → cutover API, MCP, frontend; back in reverse → checks from outside
- * → packages published, which is irreversible and so comes last.
+ * The order of an update (POD-2, POD-3, POD-6, POD-11): scans, certificates, access to the database, staging's word,
+ * packages packed → backup → prisma migrate deploy → API placed, smoke test → MCP placed → assets placed → cutover API,
+ * MCP, frontend; back in reverse → checks from outside → packages published, which is irreversible and so comes last.
  */
 export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { newReceipt } = site;
   const stack: PodStack = site.stack;
   const { pod: config } = stack;
+  const { box } = await site.box(config.box);
   const legs: Leg[] = await Promise.all([apiLeg(site, stack), mcpLeg(site, stack), frontendLeg(site, stack)]);
   const releases = resolveReleases("pod", config, legs, newReceipt);
   const checked = releases.flatMap((release) => [
-    ...beforehand(stack, release),
+    ...beforehand(stack, release, box),
     ...packed(stack, release, opts),
   ]);
   const rollout = new Rollout("pod", { legs, releases, newReceipt }, { ...opts, dependsOn: checked });

@@ -67,6 +67,11 @@ const scan = z.strictObject({
   key: z.string().min(1),
 });
 
+const box = z.union([
+  z.literal("local"),
+  z.strictObject({ host: z.string(), port: count, user: z.string(), hostKey: z.string().optional() }),
+]);
+
 export const gateSpec = z.discriminatedUnion("gate", [
   z.strictObject({ gate: z.literal("load"), ...load, limits: z.strictObject(loadLimits) }),
   z.strictObject({
@@ -96,6 +101,8 @@ export const gateSpec = z.discriminatedUnion("gate", [
     url: z.string(),
     key: z.string(),
     below: seconds.exactOptional(),
+    /** Where it is asked from: the box that the application runs on. */
+    box,
   }),
   z.strictObject({
     gate: z.literal("evidence"),

@@ -29,7 +29,7 @@ async function main(kind: string, signal: AbortSignal): Promise<GateReport | Ski
     case "scan":
       return (await import("./scan.ts")).scanGate(asked, signal);
     case "database":
-      return (await import("./database-access.ts")).databaseGate(asked);
+      return (await import("./database-from-box.ts")).databaseGateFromBox(asked);
     case "evidence":
       return (await import("./evidence.ts")).evidenceGate(asked);
   }

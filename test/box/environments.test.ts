@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Box } from "../support/box/box.ts";
 import { must } from "../support/box/must.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import type { Ended } from "../support/checkout.ts";
@@ -102,7 +103,12 @@ const placed = {
 
 /** What each system's release is, whole, in an environment. */
 function whole(stack: StackName, release: string, cutover: "created" | "updated") {
-  const asked = ["certificate-run", ...(stack === "production" ? ["evidence-run"] : []), "scan-run"];
+  const asked = [
+    "certificate-run",
+    "database-run",
+    ...(stack === "production" ? ["evidence-run"] : []),
+    "scan-run",
+  ];
   const proved = stack === "production" ? ["evidence-run"] : ["load-1KiB-run", "load-64KiB-run", "soak-run"];
   const turned = `cutover ${cutover}`;
   return {
@@ -160,6 +166,7 @@ describeOnBox("staging and production, whole", () => {
     await must(staging.boxes.chrono, "systemctl stop postgresql");
     trial.kubernetes.sicken("v3", ({ service, door }) => (service === "auth" && door === null ? 500 : null));
     trial.refuse("9393");
+    await sql(staging.boxes.pod, "ALTER ROLE pod SUPERUSER");
     trial.kubernetes.failJob("backup v3");
     trial.answer("staging", "v3", "approval", daysAgo(30));
     pinAll("staging", "v3", ["v2"]);
@@ -167,18 +174,20 @@ describeOnBox("staging and production, whole", () => {
     await must(staging.boxes.chrono, "systemctl start postgresql");
     trial.kubernetes.heal();
     trial.refuse("none");
+    await sql(staging.boxes.pod, "ALTER ROLE pod NOSUPERUSER");
     trial.answer("staging", "v3", "approval", daysAgo(0));
     expect(code).not.toBe(0);
     const fails = (step: string) => `v3-${step} creating failed`;
     expect(orders(steps, "v3")).toEqual({
       chrono: [fails("box-preflight")],
       sanctum: [...placed.sanctum("v3").slice(0, 1), fails("gates")],
-      pod: ["v3-certificate-run created", fails("scan-run")],
+      pod: ["v3-certificate-run created", fails("database-run"), fails("scan-run")],
       traider: [...placed.traider("v3").slice(0, 1), fails("backup")],
       deia: [fails("preflight")],
     });
     expect(output).toContain("DATABASE_URL: cannot connect to PostgreSQL");
     expect(output).toContain("gate of sanctum v3: auth is ready within 15 s");
+    expect(output).toContain("✗ pod:databaseUrl's role pod: a superuser, allowed no superuser");
     expect(output).toContain("CVE-1 in registry.example/pod/pod-mcp-server@sha256:9393");
     expect(output).toContain("the backup of traider before its migration failed");
     expect(output).toMatch(/15 {2}Production owner approved.*deia:answers\.v3\.approval.*failed/);
@@ -191,10 +200,10 @@ describeOnBox("staging and production, whole", () => {
       if (service === "auth") return path === "/" ? 500 : null;
       return service === "backend" && door === null ? 500 : null;
     });
-    await must(staging.boxes.pod, "systemctl stop postgresql");
+    await must(staging.boxes.pod, "mv /usr/local/bin/docker /usr/local/bin/docker.away");
     await makeCertificate(staging.boxes.deia, 10);
     const { code, output, steps } = await up("staging");
-    await must(staging.boxes.pod, "systemctl start postgresql");
+    await must(staging.boxes.pod, "mv /usr/local/bin/docker.away /usr/local/bin/docker");
     await makeCertificate(staging.boxes.deia, 90);
     trial.kubernetes.heal();
     trial.cloudflare.heal();
@@ -203,13 +212,17 @@ describeOnBox("staging and production, whole", () => {
     expect(orders(steps, "v3")).toEqual({
       chrono: [...placed.chrono("v3").slice(0, 6), fails("edge-gates")],
       sanctum: [...placed.sanctum("v3").slice(1), fails("load-1KiB-run")],
-      pod: ["v3-certificate-run updated", "v3-scan-run created", fails("box-preflight")],
+      pod: [
+        ...["v3-certificate-run updated", "v3-database-run created", "v3-scan-run created"],
+        fails("box-preflight"),
+      ],
       traider: [...placed.traider("v3").slice(1, -2), fails("gates")],
       deia: [fails("preflight")],
     });
     expect(output).toContain("gate: v3 answers 2xx on /health within 15 s");
     expect(output).toMatch(/✗ errors: .* 500 Internal Server Error.*, allowed < 2 %/);
     expect(output).toContain("gate of traider v3: backend is ready within 15 s");
+    expect(output).toContain("this box has no compose engine");
     expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
 
@@ -269,7 +282,10 @@ describeOnBox("staging and production, whole", () => {
     expect(orders(steps, "v3")).toEqual({
       chrono: [...placed.chrono("v3").slice(0, 6), fails("edge-gates")],
       sanctum: [...placed.sanctum("v3"), fails("evidence-run")],
-      pod: ["v3-certificate-run created", fails("evidence-run"), "v3-scan-run created"],
+      pod: [
+        ...["v3-certificate-run created", "v3-database-run created"],
+        ...[fails("evidence-run"), "v3-scan-run created"],
+      ],
       traider: [...placed.traider("v3").slice(0, 2), fails("migrate")],
       deia: [fails("preflight")],
     });
@@ -300,6 +316,10 @@ describeOnBox("staging and production, whole", () => {
     }
   });
 });
+
+async function sql(box: Box, statement: string): Promise<void> {
+  await must(box, "cd / && sudo -u postgres psql -q -v ON_ERROR_STOP=1", statement);
+}
 
 function inRelease(steps: readonly string[] = [], release: string): string[] {
   return steps.filter((step) => step.startsWith(`${release}-`));

@@ -15,9 +15,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectPostgres } from "../../components/box/toolkit/database.ts";
+import { run } from "../../components/box/toolkit/run.ts";
 import { databaseGate } from "../../components/gates/database-access.ts";
 import { probeDatabase } from "../../components/gates/database-probe.ts";
 import { lineText } from "../../components/gates/gate-report.ts";
+import { checkout } from "../../engine/checkout.ts";
 import { until } from "../support/box/processes.ts";
 
 /** POD-11's database access gate, and the bake's look at a database (POD-8, DEI-6), against a real PostgreSQL server. */
@@ -94,6 +96,32 @@ describe.skipIf(!programs)("database access, with the PostgreSQL server of this 
     expect((await gate("trusty", "trusty"))[3]).toBe(
       "✗ pod:databaseUrl asks for a password: any password gets in, allowed yes",
     );
+  });
+
+  it("is asked from the box that the application runs on, by the gate's own program", async () => {
+    const asked = (user: string) => {
+      const named = { gate: "database", name: "pod-v1-database", key: "pod:databaseUrl", below: 30 };
+      const stdin = JSON.stringify({ ...named, url: url(user, user), box: "local" });
+      return run(["engine/node.sh", "components/gates/main.ts", "database"], {
+        ...{ cwd: checkout, stdin, seconds: 60 },
+        env: { SWITCHYARD_BOX_ROOT: join(folder, "box") },
+      });
+    };
+    const held = await asked("app");
+    expect(held.code, held.stderr).toBe(0);
+    expect(JSON.parse(held.stdout)).toMatchObject({
+      gate: "pod-v1-database",
+      passed: expect.any(String),
+      lines: [
+        expect.stringMatching(/^✓ pod:databaseUrl answers: /),
+        expect.stringMatching(/^✓ pod:databaseUrl is encrypted: /),
+        expect.stringMatching(/^✓ pod:databaseUrl's role app: /),
+        expect.stringMatching(/^✓ pod:databaseUrl asks for a password: /),
+      ],
+    });
+    const refused = await asked("trusty");
+    expect(refused).toMatchObject({ code: 1, stdout: "" });
+    expect(refused.stderr).toContain("✗ pod:databaseUrl asks for a password: any password gets in");
   });
 
   it("names a wrong password without repeating it", async () => {

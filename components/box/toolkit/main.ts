@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { text } from "node:stream/consumers";
+import type { DatabaseGateArgs } from "../../gates/database-access.ts";
 import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
 import type { Failure } from "../../rollout/cutover/state.ts";
@@ -29,6 +30,7 @@ const load = {
   emergencyStop: () => import("./emergency-stop.ts"),
   checklist: () => import("./verbs/checklist.ts"),
   cutover: () => import("./verbs/cutover.ts"),
+  databaseAccess: () => import("../../gates/database-access.ts"),
   gates: () => import("./verbs/gates.ts"),
   ground: () => import("./verbs/ground.ts"),
   observe: () => import("./verbs/observe.ts"),
@@ -46,6 +48,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   preflight: async (host) => (await load.preflight()).preflight(host, await input<Delivery>()),
   checklist: async (host, system, _release, fingerprint) =>
     (await load.checklist()).checklistOf(host, system, fingerprint),
+  "database-access": async () => (await load.databaseAccess()).databaseGate(await input<DatabaseGateArgs>()),
   backup: async (host, system, _release, fingerprint) =>
     (await load.schema()).backupBeforeMigration(host, system, fingerprint),
   migrate: async (host, system, _release, fingerprint) => {

@@ -212,6 +212,9 @@ export class EnvironmentTrial {
         })
         .replace("above: 100 * megabyte", "above: 10_000 * megabyte"),
     );
+    edit("components/gates/database-access.ts", (text) =>
+      text.replace("args.below ?? 1,", "args.below ?? 30,"),
+    );
     edit("stacks/config/bake.ts", (text) => text.replace('environment === "development" ? 0.5 : 5', "0.5"));
   }
 

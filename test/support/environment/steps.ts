@@ -28,7 +28,7 @@ export function stepsBySystem({ output }: Pick<Ended, "output">): Steps {
 }
 
 /** Gates before anything of a release is placed: they wait for nothing, and not for each other. */
-const beforehand = /-(certificate|scan|evidence)-run /;
+const beforehand = /-(certificate|database|scan|evidence)-run /;
 
 /** The steps of one release, and the cutover, in their order; gates that come before all others by their names. */
 export function orderOf(steps: readonly string[] = [], release: string): string[] {
