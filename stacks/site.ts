@@ -13,7 +13,7 @@ import type { Vault } from "../components/vault/vault.ts";
 import type { EdgePlace } from "./config/edge.ts";
 import type { StackConfig } from "./config/read.ts";
 import { exampleRepository } from "./development.ts";
-import { boxVault, type DatabaseSecrets } from "./vault.ts";
+import { boxVault, clusterVault, type DatabaseSecrets } from "./vault.ts";
 
 type EdgeArgs = Omit<EdgeLegArgs, keyof EdgePlace | "environment" | "observed" | "newReceipt"> & {
   readonly place: EdgePlace;
@@ -62,6 +62,11 @@ export class Site {
     const { EdgeLeg } = await import("../components/edge/leg.ts");
     const observed = await this.observe(place.address);
     return new EdgeLeg({ ...args, ...place, environment, observed, newReceipt: this.newReceipt });
+  }
+
+  /** What of the environment's vault is on a system's cluster; null where it has none. */
+  clusterVault(args: Parameters<typeof clusterVault>[2]): ReturnType<typeof clusterVault> {
+    return clusterVault(this.stack, this.vault, args);
   }
 
   /** Box of a location; the same one for every system that names it. */

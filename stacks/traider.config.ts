@@ -8,7 +8,7 @@ import type { EnvironmentName, SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `traider` that are secrets. They are never part of the pins, and always today's (TRD-10). */
-export const traiderSecrets = ["jwtSecret", "dbPassword"] as const;
+export const traiderSecrets = ["jwtSecret", "dbPassword", "databaseUrl"] as const;
 
 const words = z.array(z.string().min(1)).min(1);
 const check = z.strictObject({
@@ -50,6 +50,8 @@ export const traiderSchema = z.strictObject({
     .optional(),
   /** Command that looks at each image on the runner before anything is placed; `{image}` is the image (TRD-11). */
   verify: words.optional(),
+  /** Image that the database is backed up in: Node 18 or later, restic, and pg_dump no older than the server (CHR-11). */
+  vaultImage: z.string().min(1).optional(),
   bake: bake.default({}),
   alerts,
 });
@@ -156,9 +158,39 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
   if (environment === "development") return;
   for (const name of traiderSecrets) {
     if (config.secrets[name]) continue;
-    const allowed = name === "jwtSecret" ? "the key that signs sessions" : "the database's password";
-    problem(name, "nothing", allowed, `pulumi config set --secret traider:${name}`);
+    problem(name, "nothing", meaning[name], `pulumi config set --secret traider:${name}`);
   }
+  checkBackup(config, context);
+}
+
+const meaning = {
+  jwtSecret: "the key that signs sessions",
+  dbPassword: "the database's password",
+  databaseUrl: "the connection URL of a role that may read the whole database, for its backups",
+} as const;
+
+/** A backup of another database would look like one of this. */
+function checkBackup(config: TraiderConfig, { environment, problem }: SystemContext): void {
+  const { vaultImage, secrets } = config;
+  if (vaultImage === undefined) {
+    problem("vaultImage", "nothing", "the image that the database is backed up in");
+  } else {
+    checkImage("vaultImage", vaultImage, environment, problem);
+  }
+  if (!secrets.databaseUrl) return;
+  const { host, port: number, name } = traiderEnvironment(config, environment).database;
+  const [found, allowed] = [serverOf(secrets.databaseUrl), `${host}:${number}/${name}`];
+  if (found === allowed) return;
+  const command = "pulumi config set --secret traider:databaseUrl";
+  problem("databaseUrl", found ?? "no URL of PostgreSQL", `postgresql://user:password@${allowed}`, command);
+}
+
+/** What a connection URL may show of itself, @example "prod-db.traider.com:5432/traider_prod" */
+function serverOf(url: string): string | null {
+  if (!/^postgres(ql)?:/.test(url) || !URL.canParse(url)) return null;
+  const { hostname, port: number, pathname, searchParams: stated } = new URL(url);
+  // As libpq does: what the query says of the server goes before the rest.
+  return `${stated.get("host") ?? hostname}:${stated.get("port") ?? (number || 5432)}${pathname}`;
 }
 
 function checkEnvironment(config: TraiderConfig, { environment, problem }: SystemContext): void {

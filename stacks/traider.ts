@@ -43,8 +43,13 @@ export async function traider(site: Site, opts?: pulumi.ComponentResourceOptions
 }
 
 async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">): Promise<Leg> {
-  const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
-  return openClusterLeg((address) => site.observe(address), traiderOnCluster(site.stack, cluster));
+  const { vaultImage: image, secrets } = site.stack.traider;
+  const [{ openClusterLeg }, vault] = await Promise.all([
+    import("../components/cluster/open-leg.ts"),
+    site.clusterVault({ system: "traider", image, secrets }),
+  ]);
+  const plan = { ...traiderOnCluster(site.stack, cluster), ...(vault === null ? {} : { beside: vault }) };
+  return openClusterLeg((address) => site.observe(address), plan);
 }
 
 /** TRAIDER's leg on a cluster, as the config has it. */

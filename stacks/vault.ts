@@ -1,12 +1,14 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Box } from "../components/box/box.ts";
 import type { VaultConfiguration } from "../components/box/toolkit/vault-settings.ts";
-import { BoxVault, type BoxVaultTarget } from "../components/vault/box-vault.ts";
+import type { ClusterLegArgs } from "../components/cluster/leg.ts";
+import { BoxVault } from "../components/vault/box-vault.ts";
+import type { VaultTargetArgs } from "../components/vault/target.ts";
 import type { Vault } from "../components/vault/vault.ts";
 import type { StackConfig } from "./config/read.ts";
 import { type VaultConfig, vaultPlace, vaultSystems } from "./config/vault.ts";
 
-/** The vault of an environment, and each system's on its box (CHR-11). */
+/** The vault of an environment, and each system's on its box or its cluster (CHR-11). */
 
 /** What of a system's secrets its vault needs. */
 export interface DatabaseSecrets {
@@ -54,8 +56,35 @@ export function boxVault(
   return ready;
 }
 
+/**
+ * A system's vault on its cluster; null in a development that does not say everything of it. A folder is none: a pod has
+ * no folder that outlives it. Kubernetes' library is loaded here, so it costs nothing where there is no cluster.
+ */
+export async function clusterVault(
+  { vault: config }: Pick<StackConfig, "vault">,
+  made: Vault | null,
+  { system, image, secrets }: { system: string; image: string | undefined; secrets: DatabaseSecrets },
+): Promise<NonNullable<ClusterLegArgs["beside"]> | null> {
+  const target = vaultTarget(config, made, system);
+  const { databaseUrl: url } = secrets;
+  if (target?.kind !== "s3" || image === undefined || url === undefined) return null;
+  const [{ ClusterVault }, { vaultProgram }] = await Promise.all([
+    import("../components/vault/cluster-vault.ts"),
+    import("../components/vault/cron-job.ts"),
+  ]);
+  const described = {
+    image,
+    program: await vaultProgram(),
+    target,
+    password: config.secrets.password ?? "",
+    database: { url, key: `${system}:databaseUrl`, adminUrl: null },
+    after: made === null ? [] : [made],
+  };
+  return (ground, parent) => new ClusterVault(system, { ground, ...described }, { parent }).ready;
+}
+
 /** Where a system's backups go; null in a development without a vault. */
-function vaultTarget(config: VaultConfig, made: Vault | null, system: string): BoxVaultTarget | null {
+function vaultTarget(config: VaultConfig, made: Vault | null, system: string): VaultTargetArgs | null {
   const place = vaultPlace(config);
   if (place === null || place.kind === "folder") return place;
   if (made) return { ...place, bucket: made.bucketName, ...made.writer(system) };

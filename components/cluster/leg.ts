@@ -28,6 +28,16 @@ export interface ClusterLegArgs extends Omit<ClusterGround, "namespace"> {
   readonly secrets: Readonly<Record<string, string>>;
   /** Command that looks at each image before anything of a release is placed (TRD-11); `{image}` stands for the image. */
   readonly verify?: readonly string[];
+  /** What of the system is there beside its releases: made before the first of them, deleted after the last. */
+  readonly beside?: (ground: Ground, parent: pulumi.Resource) => pulumi.Resource;
+}
+
+/** The system's namespace, as it is registered. */
+export interface Ground {
+  readonly namespace: string;
+  readonly provider: kubernetes.Provider;
+  /** Whatever is put into the namespace depends on this. */
+  readonly made: pulumi.Resource;
 }
 
 type Step = local.Command;
@@ -55,19 +65,22 @@ export class ClusterLeg implements Leg<ClusterManifest> {
 
   /** Namespace, baker and stable Services; then the replicas, which change in place. */
   prepare(parent: pulumi.Resource): pulumi.Resource {
-    const { system, environment, address, policy } = this.args;
+    const { system, environment, address, policy, beside } = this.args;
     const { context, namespace } = address;
-    this.provider = new kubernetes.Provider(
+    const provider = new kubernetes.Provider(
       `${system}-${this.name}`,
       {
         ...(context === undefined ? {} : { context }),
         // Which cluster this is, whatever path the runner's kubeconfig has: only another cluster replaces its objects.
         clusterIdentifier: context ?? "current",
+        // What is not to change says so itself.
         enableConfigMapMutable: true,
+        enableSecretMutable: true,
         enableServerSideApply: true,
       },
       { parent },
     );
+    this.provider = provider;
     const made: pulumi.Resource[] = [];
     for (const object of groundObjects({ ...this.args, namespace })) {
       const isDoor = object.kind === "Service";
@@ -75,7 +88,7 @@ export class ClusterLeg implements Leg<ClusterManifest> {
       made.push(
         register(this.logicalName(`${system}-${this.name}`, object), object, {
           parent,
-          provider: this.provider,
+          provider,
           dependsOn: made.slice(0, 1),
           protect: keeps && environment !== "development",
           // Where it leads is the cutover's: the engine would point it at what no gate has seen.
@@ -83,6 +96,7 @@ export class ClusterLeg implements Leg<ClusterManifest> {
         }),
       );
     }
+    if (beside) made.push(beside({ namespace, provider, made: made[0]! }, parent));
     const stdin = JSON.stringify({ replicas: policy.replicas });
     return this.command(
       `${system}-${this.name}-replicas`,

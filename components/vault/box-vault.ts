@@ -1,23 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Box, Step } from "../box/box.ts";
 import type { VaultConfiguration, VaultDatabase } from "../box/toolkit/vault-settings.ts";
-
-/** Where a system's backups go. Of a bucket the key may be an output: the vault of the same update. */
-export type BoxVaultTarget =
-  | { readonly kind: "folder"; readonly path: string }
-  | {
-      readonly kind: "s3";
-      readonly bucket: pulumi.Input<string>;
-      readonly region: string;
-      /** An S3 server that is not AWS. */
-      readonly endpoint?: string;
-      readonly accessKeyId: pulumi.Input<string>;
-      readonly secretAccessKey: pulumi.Input<string>;
-    };
+import type { VaultTargetArgs } from "./target.ts";
 
 export interface BoxVaultArgs {
   readonly box: Box;
-  readonly target: BoxVaultTarget;
+  readonly target: VaultTargetArgs;
   /** Encrypts on the box. Whoever loses it has no backups. */
   readonly password: string;
   readonly database: VaultDatabase | null;

@@ -1,63 +1,87 @@
-import { createHash } from "node:crypto";
-import type { VaultSettings } from "../box/toolkit/vault-settings.ts";
+import type * as pulumi from "@pulumi/pulumi";
 import { bundle } from "../bundle.ts";
+import { label } from "../cluster/names.ts";
+import type { KubernetesObject, Metadata } from "../cluster/objects/object.ts";
+import { outward } from "../cluster/objects/outward.ts";
+import { containerSecurity, podSecurity } from "../cluster/objects/security.ts";
 
 /** The vault's timer on a cluster (CHR-11): plain Kubernetes objects, which whoever deploys to the cluster registers. */
 
-export interface CronJobArgs {
+export interface VaultTimerArgs {
   readonly system: string;
   readonly namespace: string;
   /** Has Node 18 or newer, restic and pg_dump of the server's version or newer; by digest outside development. */
   readonly image: string;
-  /** In UTC. @default every six hours */
-  readonly schedule?: string;
-  /** Secret whose key `settings.json` is `vaultSettingsText`. */
-  readonly settingsSecret: string;
-  /** ConfigMap whose key `vault-backup.cjs` is `vaultProgram`. */
-  readonly programConfigMap: string;
-  readonly labels?: Readonly<Record<string, string>>;
+  /** What `vaultProgram` makes. */
+  readonly program: string;
+  /** A VaultSettings as JSON; an output where the writer's key is one. */
+  readonly settings: pulumi.Input<string>;
 }
-
-export const programKey = "vault-backup.cjs";
-export const settingsKey = "settings.json";
 
 /** Longer than a backup may take; after it the pod is ended. */
 const longestBackup = 4 * 3600;
 
-/** Runs every six hours, never twice at a time; a run that was missed by an hour is left to the next one. */
-export function vaultCronJob(args: CronJobArgs) {
-  const { system, namespace, image, schedule = "10 */6 * * *", settingsSecret, programConfigMap } = args;
+/**
+ * Everything that backs a system up, the CronJob last, which needs the others. All of it changes in place: the next run
+ * takes up another password, key or program.
+ */
+export function vaultTimerObjects(args: VaultTimerArgs): KubernetesObject[] {
+  const { system, namespace, program, settings } = args;
   const name = `${system}-vault`;
-  const labels = { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": system, ...args.labels };
+  const own = { "app.kubernetes.io/name": name };
+  const labels = {
+    ...own,
+    "app.kubernetes.io/managed-by": "switchyard",
+    "app.kubernetes.io/part-of": system,
+    [label.system]: system,
+  };
+  const metadata = { name, namespace, labels };
+  return [
+    { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
+    { apiVersion: "v1", kind: "ConfigMap", metadata, data: { [programKey]: program } },
+    { apiVersion: "v1", kind: "Secret", metadata, type: "Opaque", stringData: { [settingsKey]: settings } },
+    {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata,
+      // Nobody comes in; the database and the bucket are reached wherever they are.
+      spec: {
+        podSelector: { matchLabels: own },
+        policyTypes: ["Ingress", "Egress"],
+        ingress: [],
+        egress: outward,
+      },
+    },
+    cronJob(metadata, args.image),
+  ];
+}
+
+const programKey = "vault-backup.cjs";
+const settingsKey = "settings.json";
+
+/** Runs every six hours, never twice at a time; a run that was missed by an hour is left to the next one. */
+function cronJob(metadata: Metadata, image: string): KubernetesObject {
+  const { name, labels } = metadata;
   const pod = {
     metadata: { labels },
     spec: {
       restartPolicy: "Never",
+      serviceAccountName: name,
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 65532,
-        runAsGroup: 65532,
-        fsGroup: 65532,
-        seccompProfile: { type: "RuntimeDefault" },
-      },
+      securityContext: podSecurity,
       containers: [
         {
           name: "backup",
           image,
+          imagePullPolicy: "IfNotPresent",
           command: ["node", `/program/${programKey}`, `/settings/${settingsKey}`, "/work"],
           env: [{ name: "HOME", value: "/work" }],
           resources: {
             requests: { cpu: "100m", memory: "256Mi" },
             limits: { memory: "1Gi" },
           },
-          securityContext: {
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: true,
-            privileged: false,
-            capabilities: { drop: ["ALL"] },
-          },
+          securityContext: containerSecurity,
           volumeMounts: [
             { name: "program", mountPath: "/program", readOnly: true },
             { name: "settings", mountPath: "/settings", readOnly: true },
@@ -67,8 +91,8 @@ export function vaultCronJob(args: CronJobArgs) {
         },
       ],
       volumes: [
-        { name: "program", configMap: { name: programConfigMap } },
-        { name: "settings", secret: { secretName: settingsSecret, defaultMode: 0o440 } },
+        { name: "program", configMap: { name } },
+        { name: "settings", secret: { secretName: name, defaultMode: 0o440 } },
         { name: "work", emptyDir: { sizeLimit: "2Gi" } },
         { name: "temporary", emptyDir: { sizeLimit: "1Gi" } },
       ],
@@ -77,9 +101,9 @@ export function vaultCronJob(args: CronJobArgs) {
   return {
     apiVersion: "batch/v1",
     kind: "CronJob",
-    metadata: { name, namespace, labels },
+    metadata,
     spec: {
-      schedule,
+      schedule: "10 */6 * * *",
       timeZone: "Etc/UTC",
       concurrencyPolicy: "Forbid",
       startingDeadlineSeconds: 3600,
@@ -98,19 +122,7 @@ export function vaultCronJob(args: CronJobArgs) {
   };
 }
 
-/** What the Secret's `settings.json` holds. */
-export function vaultSettingsText(settings: VaultSettings): string {
-  return JSON.stringify(settings);
-}
-
-export interface VaultProgram {
-  readonly text: string;
-  /** For the ConfigMap's name, so that a changed program is another object. */
-  readonly sha256: string;
-}
-
 /** The program of the Job as one file. */
-export async function vaultProgram(): Promise<VaultProgram> {
-  const text = await bundle(new URL("cluster-backup.ts", import.meta.url));
-  return { text, sha256: createHash("sha256").update(text).digest("hex") };
+export function vaultProgram(): Promise<string> {
+  return bundle(new URL("cluster-backup.ts", import.meta.url));
 }

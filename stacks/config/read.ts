@@ -119,7 +119,7 @@ function parseValue(text: string): unknown {
   }
 }
 
-/** A stack of systems that keep nothing on a box needs no vault. */
+/** A stack of systems without a database needs no vault. */
 function readVault(
   environment: EnvironmentName,
   named: readonly string[],
@@ -129,7 +129,7 @@ function readVault(
   const described = { schema: vaultSchema, secrets: vaultSecrets };
   const vault = readNamespace("vault", described, raw, problems) as VaultConfig | null;
   const isWanted = isNamed("vault", raw) || vaultSystems.some((system) => named.includes(system));
-  if (vault && isWanted) vaultChecks(vault, contextOf("vault", environment, problems));
+  if (vault && isWanted) vaultChecks(vault, contextOf("vault", environment, problems), named);
   return vault;
 }
 

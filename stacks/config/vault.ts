@@ -6,8 +6,10 @@ import type { SystemContext } from "./read.ts";
 /** Keys of namespace `vault` that are secrets; the middle two only with `endpoint`, whose bucket is not ours to make. */
 export const vaultSecrets = ["password", "accessKeyId", "secretAccessKey", "configurationKey"] as const;
 
-/** Systems with a database beside them on a box: each backs up into the vault under an identity of its own. */
-export const vaultSystems = ["chrono", "pod", "deia"] as const;
+/** Systems with a database beside them on a box. */
+const onBox = ["chrono", "pod", "deia"] as const;
+/** Systems with a database: each backs up into the vault under an identity of its own. */
+export const vaultSystems = [...onBox, "traider"] as const;
 
 const days = z.number("a number of days").int("whole days").min(1, "1 day or more").max(3650, "10 years");
 
@@ -63,7 +65,12 @@ export function vaultPlace({ folder, bucket, region, endpoint }: VaultConfig): V
   return { kind: "s3", bucket, region, ...(endpoint === undefined ? {} : { endpoint }) };
 }
 
-export function vaultChecks(config: VaultConfig, { environment, problem }: SystemContext): void {
+/** @param systems those of the environment */
+export function vaultChecks(
+  config: VaultConfig,
+  { environment, problem }: SystemContext,
+  systems: readonly string[] = vaultSystems,
+): void {
   const { folder, bucket, region, endpoint, configuration, secrets } = config;
   if (environment !== "development") {
     if (folder !== undefined)
@@ -71,7 +78,7 @@ export function vaultChecks(config: VaultConfig, { environment, problem }: Syste
     if (bucket === undefined && folder === undefined)
       problem("bucket", "nothing", "the bucket of the backups");
     if (endpoint?.startsWith("http:")) problem("endpoint", endpoint, "https: keys and names travel to it");
-    if (!configuration) {
+    if (!configuration && onBox.some((system) => systems.includes(system))) {
       const command = "pulumi config set --path vault:configuration.git <url>";
       problem("configuration.git", "nothing", "the repository of the boxes' configuration", command);
     }

@@ -269,7 +269,7 @@ suite("the vault of a box", () => {
   }, 600_000);
 
   it("is filled by the cluster's Job, too, which is nobody in particular", async () => {
-    await on.run("cat > /srv/vault-backup.cjs", (await vaultProgram()).text);
+    await on.run("cat > /srv/vault-backup.cjs", await vaultProgram());
     await on.run("install -o nobody -m 0400 /dev/stdin /srv/settings.json", JSON.stringify(on.settings()));
     await on.run("install -d -o nobody -m 0700 /srv/work");
     const words = "node /srv/vault-backup.cjs /srv/settings.json /srv/work";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { bundleBaker } from "../../components/cluster/bundle.ts";
-import { vaultCronJob } from "../../components/vault/cron-job.ts";
+import { vaultProgram } from "../../components/vault/cron-job.ts";
 import { until } from "../support/box/processes.ts";
 import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
 import { describeOnCluster } from "../support/cluster/suite.ts";
@@ -10,6 +10,7 @@ import {
   inventoryOf,
   namespaceOf,
   objectsOf,
+  type Programs,
   type System,
   systems,
 } from "./manifests/systems.ts";
@@ -17,21 +18,21 @@ import {
 /** Every object that the runbooks give a cluster, as staging and production have it, before a real API server. */
 
 let cluster: Cluster;
-let program: string;
+let programs: Programs;
 
-const shared = ["Namespace 1", "Role 2", "RoleBinding 2", "ServiceAccount 2"];
+const shared = ["Namespace 1", "Role 2", "RoleBinding 2"];
 const inventories: Readonly<Record<System, readonly string[]>> = {
   traider: [
-    ...["ConfigMap 7", "Deployment 2", "Ingress 2", "Job 5", "NetworkPolicy 3", "PodDisruptionBudget 2"],
-    ...["Secret 4", "Service 6", "StatefulSet 1", ...shared],
+    ...["ConfigMap 8", "CronJob 1", "Deployment 2", "Ingress 2", "Job 5", "NetworkPolicy 4"],
+    ...["PodDisruptionBudget 2", "Secret 5", "Service 6", "ServiceAccount 3", "StatefulSet 1", ...shared],
   ].sort(),
   sanctum: [
     ...["ConfigMap 6", "Deployment 3", "Ingress 3", "Job 1", "NetworkPolicy 3", "PodDisruptionBudget 3"],
-    ...["Service 9", ...shared],
+    ...["Service 9", "ServiceAccount 2", ...shared],
   ].sort(),
   pod: [
     ...["ConfigMap 4", "Deployment 1", "Ingress 1", "Job 1", "NetworkPolicy 1", "PodDisruptionBudget 1"],
-    ...["Service 3", ...shared],
+    ...["Service 3", "ServiceAccount 2", ...shared],
   ].sort(),
 };
 
@@ -64,25 +65,16 @@ const everywhere = systems.flatMap((system) =>
 
 describeOnCluster("manifests before a real API server", () => {
   beforeAll(async () => {
-    [cluster, program] = await Promise.all([startCluster(), bundleBaker()]);
+    const made = await Promise.all([startCluster(), bundleBaker(), vaultProgram()]);
+    cluster = made[0];
+    programs = { baker: made[1], vault: made[2] };
   }, 600_000);
   afterAll(() => cluster?.stop(), 60_000);
 
   it.each(everywhere)("of %s in %s are accepted to the last field", async (system, environment) => {
-    const objects = objectsOf(system, environment, program);
+    const objects = objectsOf(system, environment, programs);
     expect(inventoryOf(objects)).toEqual(inventories[system]);
     expect(await apply(...objects)).toHaveLength(objects.length);
-  });
-
-  it.each(everywhere)("of the vault's timer for %s in %s are accepted", async (system, environment) => {
-    const job = vaultCronJob({
-      system,
-      namespace: namespaceOf(system, environment),
-      image: `registry.example/vault@sha256:${"a".repeat(64)}`,
-      settingsSecret: `${system}-vault`,
-      programConfigMap: `${system}-vault`,
-    });
-    expect(await apply(job)).toEqual([`cronjob.batch/${system}-vault serverside-applied`]);
   });
 
   it.each(
@@ -91,7 +83,7 @@ describeOnCluster("manifests before a real API server", () => {
     const namespace = namespaceOf(system, "staging");
     const level = "jsonpath={.metadata.labels.pod-security\\.kubernetes\\.io/enforce}";
     expect(await cluster.kubectl(["get", "namespace", namespace, "-o", level])).toBe("restricted");
-    for (const { kind, metadata } of objectsOf(system, "staging", program)) {
+    for (const { kind, metadata } of objectsOf(system, "staging", programs)) {
       if (kind !== "StatefulSet") continue;
       // A singleton is placed with none: a cutover starts it.
       await cluster.kubectl(["scale", "statefulset", metadata.name, "--replicas=1", "-n", namespace]);

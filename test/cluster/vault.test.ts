@@ -1,12 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { VaultSettings } from "../../components/box/toolkit/vault-settings.ts";
-import {
-  programKey,
-  settingsKey,
-  vaultCronJob,
-  vaultProgram,
-  vaultSettingsText,
-} from "../../components/vault/cron-job.ts";
+import { vaultProgram, vaultTimerObjects } from "../../components/vault/cron-job.ts";
 import { type Cluster, startCluster } from "../support/cluster/cluster.ts";
 import { describeOnCluster } from "../support/cluster/suite.ts";
 
@@ -41,35 +35,32 @@ describeOnCluster("the vault's CronJob", () => {
   afterAll(() => cluster?.stop());
 
   it("is accepted, starts without any right, and reads its settings", async () => {
-    const { text } = await vaultProgram();
-    const metadata = (name: string) => ({ name, namespace: "traider" });
-    const folder = { ...settings, target: { kind: "folder" as const, path: "/work/vault" } };
-    await apply({
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: metadata("vault-program"),
-      data: { [programKey]: text },
-    });
-    await apply({
-      apiVersion: "v1",
-      kind: "Secret",
-      metadata: metadata("vault-settings"),
-      stringData: { [settingsKey]: vaultSettingsText(folder) },
-    });
-    const job = vaultCronJob({
+    const objects = vaultTimerObjects({
       system: "traider",
       namespace: "traider",
       image: cluster.nodeImage.reference,
-      settingsSecret: "vault-settings",
-      programConfigMap: "vault-program",
+      program: await vaultProgram(),
+      settings: JSON.stringify({ ...settings, target: { kind: "folder", path: "/work/vault" } }),
     });
-    expect(await apply(job)).toContain("cronjob.batch/traider-vault serverside-applied");
+    const applied: string[] = [];
+    for (const object of objects) applied.push((await apply(object)).trim());
+    expect(applied).toEqual(
+      ["serviceaccount", "configmap", "secret", "networkpolicy.networking.k8s.io", "cronjob.batch"].map(
+        (kind) => `${kind}/traider-vault serverside-applied`,
+      ),
+    );
     await cluster.kubectl(["-n", "traider", "create", "job", "now", "--from=cronjob/traider-vault"]);
     const failed = ["wait", "--for=jsonpath={.status.failed}=1", "job/now", "--timeout=120s"];
     await cluster.kubectl(["-n", "traider", ...failed], { timeoutSeconds: 150 });
     const said = await cluster.kubectl(["-n", "traider", "logs", "--selector=job-name=now", "--tail=20"]);
     expect(said).toBe("restic is not installed here; on Debian: apt-get install restic\n");
-    const shown = await cluster.kubectl(["-n", "traider", "get", "cronjob,job,pod", "--output=json"]);
+    const shown = await cluster.kubectl([
+      "-n",
+      "traider",
+      "get",
+      "cronjob,job,pod,configmap",
+      "--output=json",
+    ]);
     expect(shown).not.toContain("Kp20");
   });
 });

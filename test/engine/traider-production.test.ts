@@ -32,12 +32,15 @@ beforeAll(async () => {
     "traider:cluster": cluster,
     "traider:verify": ["./verify.sh", "{image}"],
     "traider:bake": { seconds: 3, healthSeconds: 2 },
+    "traider:vaultImage": `registry.example/vault-backup@${digest("e")}`,
     "traider:live": "v1",
     "traider:releases": { v1: entry("a", "blue"), v2: entry("b", "green"), v3: entry("c", "blue") },
   };
-  await trial.make("production", ["traider"], changes, {
+  await trial.make("production", ["traider", "vault"], changes, {
     "traider:jwtSecret": "the-jwt-of-production",
     "traider:dbPassword": "the-password-of-production",
+    "traider:databaseUrl": "postgresql://backup:the-reader-of-production@prod-db.traider.com/traider_prod",
+    "vault:password": "the-vault-of-production",
     "switchyard:fingerprintKey": "k".repeat(64),
   });
   // Stands for cosign and the like: refuses the images that refused.txt names.
@@ -84,6 +87,16 @@ const settings = (release: string, what = "created") =>
     ],
     what,
   );
+const ground = [
+  ...["configmap-baker", "configmap-policy", "ingress-backend", "ingress-frontend", "namespace"],
+  ...["role-baker", "rolebinding-baker", "service-backend", "service-backend-blue"],
+  ...["service-backend-green", "service-frontend", "service-frontend-blue", "service-frontend-green"],
+  "serviceaccount-baker",
+];
+/** The vault's timer and what it runs with. */
+const timer = ["configmap", "cronjob", "networkpolicy", "secret", "serviceaccount"].map(
+  (kind) => `vault-${kind}`,
+);
 const workloads = (release: string, what = "created") =>
   together(release, ["deployment-backend", "deployment-frontend", "statefulset-worker"], what);
 
@@ -97,16 +110,7 @@ test("the first release: ground, images verified, backup, migration, pods, gates
   const { code, output, steps } = await up();
   expect(code, output).toBe(0);
   expect(steps).toEqual([
-    together(
-      "cluster",
-      [
-        ...["configmap-baker", "configmap-policy", "ingress-backend", "ingress-frontend", "namespace"],
-        ...["role-baker", "rolebinding-baker", "service-backend", "service-backend-blue"],
-        ...["service-backend-green", "service-frontend", "service-frontend-blue", "service-frontend-green"],
-        "serviceaccount-baker",
-      ],
-      "created",
-    ),
+    `${[...ground.map((name) => `traider-cluster-${name}`), ...timer.map((name) => `traider-${name}`)].join(", ")} created`,
     "traider-cluster-replicas created",
     "traider-v1-verify created",
     settings("v1"),
@@ -440,6 +444,7 @@ test("its secrets are nowhere in clear: not in the state, not in what was printe
       "the-jwt-of-production",
       "the-password-of-production",
       "another-password-of-production",
+      ...["the-reader-of-production", "the-vault-of-production"],
     ]) {
       expect(text.includes(secret), `${secret} in ${where}`).toBe(false);
       const encoded = Buffer.from(secret).toString("base64");

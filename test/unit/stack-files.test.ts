@@ -47,7 +47,7 @@ const plain = (config: Config): Map<string, RawValue> =>
 const secrets = [
   ...["switchyard:fingerprintKey", "vault:password", "chrono:databaseUrl", "chrono:redisUrl"],
   ...["pod:databaseUrl", "pod:jwtSecret", "traider:jwtSecret", "traider:dbPassword"],
-  ...["deia:databaseUrl", "deia:jwtSecret"],
+  ...["traider:databaseUrl", "deia:databaseUrl", "deia:jwtSecret"],
 ];
 
 /** The file as its owner has completed it. */
@@ -60,7 +60,9 @@ function completed(config: Config): RawConfig {
     const { value } = raw.get(key) as { value: Config };
     raw.set(key, { value: { ...value, hostKey: "ssh-ed25519 AAAAC3Nza" }, secret: false });
   }
-  for (const key of secrets) raw.set(key, { value: "secret", secret: true });
+  const { host, name } = config["traider:database"] as { host: string; name: string };
+  const values = new Map([["traider:databaseUrl", `postgresql://backup:secret@${host}/${name}`]]);
+  for (const key of secrets) raw.set(key, { value: values.get(key) ?? "secret", secret: true });
   return raw;
 }
 
@@ -125,10 +127,11 @@ describe("the stacks' files", () => {
     const accounts = ["chrono:edge.accountId", "pod:edge.accountId"];
     const zones = stack === "production" ? ["chrono:edge.zoneId", "pod:edge.zoneId"] : [];
     const bakers = ["sanctum", "pod", "traider"].map((system) => `${system}:cluster.bakerImage`);
+    const images = [...bakers, "traider:vaultImage"];
     const hostKeys = ["chrono", "pod", "deia"].map((system) => `${system}:box.hostKey`);
     const asked = secrets.filter((key) => key !== "switchyard:fingerprintKey" && key !== "pod:jwtSecret");
     expect(problemsOf(stack, plain(committed(stack)))).toEqual(
-      [...accounts, ...zones, ...bakers, ...hostKeys, ...asked].toSorted(),
+      [...accounts, ...zones, ...images, ...hostKeys, ...asked].toSorted(),
     );
   });
 

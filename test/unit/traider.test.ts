@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { EnvironmentName } from "../../stacks/config/read.ts";
-import { type TraiderConfig, traiderChecks, traiderSchema } from "../../stacks/traider.config.ts";
+import {
+  type TraiderConfig,
+  traiderChecks,
+  traiderEnvironment,
+  traiderSchema,
+} from "../../stacks/traider.config.ts";
 import { type TraiderStack, traiderLocally, traiderManifest } from "../../stacks/traider.ts";
 
 const digest = (character: string) => `sha256:${character.repeat(64)}`;
@@ -8,8 +13,17 @@ const cluster = { context: "prod", namespace: "traider-prod", bakerImage: `node@
 const images = { backend: digest("b"), frontend: digest("f") };
 const worker = { command: ["python", "-m", "traider.worker"] };
 
+const vaultImage = `vault-backup@${digest("8")}`;
+
 function configOf(more: object = {}, secrets: TraiderConfig["secrets"] = both): TraiderConfig {
-  const given = { cluster, services: { worker }, live: "v1", releases: { v1: { images } }, ...more };
+  const given = {
+    cluster,
+    services: { worker },
+    live: "v1",
+    releases: { v1: { images } },
+    vaultImage,
+    ...more,
+  };
   return { ...traiderSchema.parse(given), secrets };
 }
 const both = { jwtSecret: "jwt", dbPassword: "pw" };
@@ -19,9 +33,13 @@ const stackOf = (environment: EnvironmentName, config: TraiderConfig): TraiderSt
   traider: config,
 });
 
+/** Where the config has no URL for the backups it is that of the environment's database. */
 function problemsOf(environment: EnvironmentName, config: TraiderConfig): string[] {
   const problems: string[] = [];
-  traiderChecks(config, {
+  const { host, name } = traiderEnvironment(config, environment).database;
+  const databaseUrl = `postgresql://backup:pw-Kp20@${host}/${name}?sslmode=verify-full`;
+  const whole = { ...config, secrets: { databaseUrl, ...config.secrets } };
+  traiderChecks(whole, {
     environment,
     problem: (key, found, allowed) => problems.push(`${key}: found ${found}; allowed: ${allowed}`),
   });
@@ -132,12 +150,15 @@ describe("TRAIDER's config", () => {
   });
 
   it("asks for a cluster, its secrets and the worker's command outside development", () => {
-    const config = configOf({ cluster: "local", services: {}, source: { git: "x" } }, {});
+    const local = { cluster: "local", services: {}, source: { git: "x" }, vaultImage: undefined };
+    const config = configOf(local, { databaseUrl: "" });
     expect(problemsOf("development", config)).toEqual([]);
     expect(problemsOf("staging", config)).toEqual([
       'cluster: found "local"; allowed: a cluster with context, namespace and bakerImage outside development',
       "jwtSecret: found nothing; allowed: the key that signs sessions",
       "dbPassword: found nothing; allowed: the database's password",
+      "databaseUrl: found nothing; allowed: the connection URL of a role that may read the whole database, for its backups",
+      "vaultImage: found nothing; allowed: the image that the database is backed up in",
     ]);
     expect(problemsOf("staging", configOf({ services: {} }))).toEqual([
       "services.worker.command: found nothing; allowed: the words that start the trading worker in the backend's image",
@@ -149,6 +170,31 @@ describe("TRAIDER's config", () => {
     expect(problemsOf("production", config)).toEqual([
       "cluster.bakerImage: found node:24; allowed: an image by its digest in production: sha256: and 64 hex digits; a tag can be moved",
     ]);
+    expect(problemsOf("production", configOf({ vaultImage: "vault:1" }))).toEqual([
+      "vaultImage: found vault:1; allowed: an image by its digest in production: sha256: and 64 hex digits; a tag can be moved",
+    ]);
+  });
+
+  it.each([
+    [
+      "postgresql://backup:pw-Kp20@staging-db.traider.local/traider_staging",
+      "staging-db.traider.local:5432/traider_staging",
+    ],
+    [
+      "postgresql://backup:pw-Kp20@prod-db.traider.com:6432/traider_prod",
+      "prod-db.traider.com:6432/traider_prod",
+    ],
+    [
+      "postgresql://backup:pw-Kp20@prod-db.traider.com/traider_prod?host=replica",
+      "replica:5432/traider_prod",
+    ],
+    ["mysql://backup:pw-Kp20@prod-db.traider.com/traider_prod", "no URL of PostgreSQL"],
+    ["prod-db.traider.com pw-Kp20", "no URL of PostgreSQL"],
+  ])("backs up the environment's database and no other: %s", (databaseUrl, found) => {
+    expect(problemsOf("production", configOf({}, { ...both, databaseUrl }))).toEqual([
+      `databaseUrl: found ${found}; allowed: postgresql://user:password@prod-db.traider.com:5432/traider_prod`,
+    ]);
+    expect(problemsOf("development", configOf({}, { ...both, databaseUrl }))).toEqual([]);
   });
 });
 
@@ -183,6 +229,16 @@ describe("a release of TRAIDER", () => {
       ],
       [],
     ]);
+  });
+
+  it("stays the same when only its backups' role has another password", () => {
+    const { jwtSecret, dbPassword } = both;
+    const rotated = configOf(
+      {},
+      { jwtSecret, dbPassword, databaseUrl: "postgresql://backup:new@db/traider" },
+    );
+    const before = traiderManifest(stack, "v1", { images });
+    expect(traiderManifest(stackOf("production", rotated), "v1", { images })).toEqual(before);
   });
 
   it("is another release when a secret has another value, and holds none of them (TRD-10)", () => {

@@ -1,15 +1,27 @@
 import { expect, it } from "vitest";
 import type { EnvironmentName } from "../../stacks/config/read.ts";
-import { type VaultConfig, vaultChecks, vaultPlace, vaultSchema } from "../../stacks/config/vault.ts";
+import {
+  type VaultConfig,
+  vaultChecks,
+  vaultPlace,
+  vaultSchema,
+  vaultSystems,
+} from "../../stacks/config/vault.ts";
 
 /** The vault's part of an environment's config (CHR-11): what is allowed where, and what each error says. */
 
 type Secrets = VaultConfig["secrets"];
 
-function problems(environment: EnvironmentName, given: object, secrets: Secrets = {}): string[] {
+function problems(
+  environment: EnvironmentName,
+  given: object,
+  secrets: Secrets = {},
+  systems: readonly string[] = vaultSystems,
+): string[] {
   const found: string[] = [];
   const config = { ...vaultSchema.parse(given), secrets };
-  vaultChecks(config, { environment, problem: (key, what) => void found.push(`${key}: ${what}`) });
+  const problem = (key: string, what: string) => void found.push(`${key}: ${what}`);
+  vaultChecks(config, { environment, problem }, systems);
   return found;
 }
 
@@ -25,6 +37,15 @@ it("asks for nothing in development, and for everything elsewhere", () => {
   expect(problems("production", {})).toEqual(["bucket: nothing", "configuration.git: nothing"]);
   expect(problems("production", whole)).toEqual(["password: nothing"]);
   expect(problems("production", whole, { password: "x" })).toEqual([]);
+});
+
+it("asks for no repository of boxes' configuration where there is no box", () => {
+  const { configuration: _, ...rest } = whole;
+  expect(problems("production", rest, { password: "x" }, ["traider", "sanctum"])).toEqual([]);
+  expect(problems("production", rest, { password: "x" }, ["traider", "deia"])).toEqual([
+    "configuration.git: nothing",
+  ]);
+  expect(problems("production", {}, {}, ["traider"])).toEqual(["bucket: nothing"]);
 });
 
 it("keeps no backup on the box that it is of", () => {

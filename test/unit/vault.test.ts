@@ -5,7 +5,7 @@ import { adminKey } from "../../components/box/toolkit/vault-restore.ts";
 import { vaultFolder } from "../../components/box/toolkit/vault-settings.ts";
 import { sha256, sign } from "../../components/box/toolkit/vault-signature.ts";
 import { timersOf } from "../../components/box/toolkit/verbs/vault.ts";
-import { vaultCronJob, vaultProgram } from "../../components/vault/cron-job.ts";
+import { vaultProgram, vaultTimerObjects } from "../../components/vault/cron-job.ts";
 import { bucketPolicy, writerPolicy } from "../../components/vault/policies.ts";
 import { keptDays } from "../../components/vault/retention.ts";
 
@@ -203,29 +203,52 @@ it("names the key of the role that may make databases beside the one of the data
 });
 
 describe("the timer of a cluster", () => {
-  const job = vaultCronJob({
+  const objects = vaultTimerObjects({
     system: "traider",
     namespace: "traider-production",
     image: "registry/backup@sha256:00",
-    settingsSecret: "traider-vault-7c1f",
-    programConfigMap: "traider-vault-program-1a2b",
+    program: "run()",
+    settings: '{"password":"pw-never lose it"}',
   });
-  const pod = job.spec.jobTemplate.spec.template.spec;
+  const one = (kind: string) => objects.find((object) => object.kind === kind);
+  interface Job {
+    readonly backoffLimit: number;
+    readonly activeDeadlineSeconds: number;
+    readonly template: { readonly metadata: { readonly labels: object }; readonly spec: Pod };
+  }
+  interface Pod {
+    readonly restartPolicy: string;
+    readonly automountServiceAccountToken: boolean;
+    readonly serviceAccountName: string;
+    readonly securityContext: object;
+    readonly containers: readonly { readonly securityContext: object; readonly command: readonly string[] }[];
+    readonly volumes: readonly object[];
+  }
+  const job = one("CronJob");
+  const { spec: run } = job?.spec?.jobTemplate as { readonly spec: Job };
+  const pod = run.template.spec;
   const [container] = pod.containers;
+
+  it("is this, in the system's namespace, the CronJob after what it runs with", () => {
+    expect(objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`)).toEqual(
+      ["ServiceAccount", "ConfigMap", "Secret", "NetworkPolicy", "CronJob"].map(
+        (kind) => `${kind} traider-production/traider-vault`,
+      ),
+    );
+  });
 
   it("runs every six hours and never twice at a time, bounded", () => {
     expect(job).toMatchObject({
       apiVersion: "batch/v1",
-      kind: "CronJob",
-      metadata: { name: "traider-vault", namespace: "traider-production" },
       spec: { schedule: "10 */6 * * *", timeZone: "Etc/UTC", concurrencyPolicy: "Forbid" },
     });
-    expect(job.spec.jobTemplate.spec).toMatchObject({ backoffLimit: 2, activeDeadlineSeconds: 14_400 });
+    expect(run).toMatchObject({ backoffLimit: 2, activeDeadlineSeconds: 14_400 });
     expect(pod.restartPolicy).toBe("Never");
   });
 
-  it("has no right that a restricted namespace would refuse, and no secret in its text", () => {
-    expect(pod.automountServiceAccountToken).toBe(false);
+  it("has no right that a restricted namespace would refuse, no token, and no secret but in its Secret", () => {
+    expect(one("ServiceAccount")?.automountServiceAccountToken).toBe(false);
+    expect(pod).toMatchObject({ serviceAccountName: "traider-vault", automountServiceAccountToken: false });
     expect(pod.securityContext).toEqual({
       runAsNonRoot: true,
       runAsUser: 65_532,
@@ -236,7 +259,6 @@ describe("the timer of a cluster", () => {
     expect(container?.securityContext).toEqual({
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
-      privileged: false,
       capabilities: { drop: ["ALL"] },
     });
     expect(container?.command).toEqual([
@@ -245,16 +267,35 @@ describe("the timer of a cluster", () => {
       "/settings/settings.json",
       "/work",
     ]);
-    expect(pod.volumes[1]).toEqual({
-      name: "settings",
-      secret: { secretName: "traider-vault-7c1f", defaultMode: 0o440 },
+    expect(pod.volumes.slice(0, 2)).toEqual([
+      { name: "program", configMap: { name: "traider-vault" } },
+      { name: "settings", secret: { secretName: "traider-vault", defaultMode: 0o440 } },
+    ]);
+    expect(objects.filter((object) => JSON.stringify(object).includes("never lose"))).toEqual([
+      one("Secret"),
+    ]);
+  });
+
+  it("reaches whatever it is told, but a cloud machine's credentials, and is reached by nobody", () => {
+    expect(one("NetworkPolicy")?.spec).toEqual({
+      podSelector: { matchLabels: { "app.kubernetes.io/name": "traider-vault" } },
+      policyTypes: ["Ingress", "Egress"],
+      ingress: [],
+      egress: [
+        {
+          to: [
+            { ipBlock: { cidr: "0.0.0.0/0", except: ["169.254.169.254/32"] } },
+            { ipBlock: { cidr: "::/0", except: ["fd00:ec2::254/128"] } },
+          ],
+        },
+      ],
     });
+    expect(run.template.metadata.labels).toMatchObject({ "app.kubernetes.io/name": "traider-vault" });
   });
 
   it("runs one file that fits a ConfigMap", async () => {
-    const { text, sha256: sum } = await vaultProgram();
-    expect(sum).toBe(sha256(text));
-    expect(Buffer.byteLength(text)).toBeLessThan(900_000);
-    expect(text).toContain("pg_dump");
+    const program = await vaultProgram();
+    expect(Buffer.byteLength(program)).toBeLessThan(900_000);
+    expect(program).toContain("pg_dump");
   });
 });

@@ -1,6 +1,7 @@
 import type { ClusterMigration, ClusterRelease, ClusterService } from "../manifest.ts";
 import { annotation, bakerName, label, migrationName, part, releaseName, workloadName } from "../names.ts";
 import type { KubernetesObject } from "./object.ts";
+import { outward } from "./outward.ts";
 import { containerSecurity, podSecurity, scratch } from "./security.ts";
 import { podSelector, releaseLabels, skipAwait, workload } from "./workload.ts";
 
@@ -131,8 +132,7 @@ function disruptionBudget(release: ClusterRelease, service: ClusterService): Kub
 }
 
 /**
- * In: the service's own port, for everybody where it serves, for the baker alone where it does not. Out: anywhere but
- * the address that hands out a cloud machine's credentials.
+ * In: the service's own port, for everybody where it serves, for the baker alone where it does not. Out: `outward`.
  */
 function networkPolicy(release: ClusterRelease, service: ClusterService): KubernetesObject {
   const { system } = release.manifest;
@@ -142,14 +142,7 @@ function networkPolicy(release: ClusterRelease, service: ClusterService): Kubern
     podSelector: { matchLabels: podSelector(release, service) },
     policyTypes: ["Ingress", "Egress"],
     ingress: [{ ports: [port], ...(service.kind === "serving" ? {} : { from: [baker] }) }],
-    egress: [
-      {
-        to: [
-          { ipBlock: { cidr: "0.0.0.0/0", except: ["169.254.169.254/32"] } },
-          { ipBlock: { cidr: "::/0", except: ["fd00:ec2::254/128"] } },
-        ],
-      },
-    ],
+    egress: outward,
   };
   const metadata = named(release, workloadName(system, service.name, release.fingerprint));
   return { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata, spec };

@@ -4,6 +4,7 @@ import { groundObjects } from "../../../components/cluster/objects/ground.ts";
 import type { KubernetesObject } from "../../../components/cluster/objects/object.ts";
 import { migrationJob, releaseObjects } from "../../../components/cluster/objects/release.ts";
 import type { ClusterLegPlan } from "../../../components/cluster/open-leg.ts";
+import { vaultTimerObjects } from "../../../components/vault/cron-job.ts";
 import type { ReleaseEntry } from "../../../stacks/config/fields.ts";
 import { podSchema } from "../../../stacks/pod.config.ts";
 import { mcpOnCluster } from "../../../stacks/pod.ts";
@@ -78,20 +79,29 @@ const plans: Readonly<Record<System, (environment: Guarded) => [ClusterLegPlan, 
   },
 };
 
+/** What runs in the Jobs, each one file. */
+export interface Programs {
+  readonly baker: string;
+  readonly vault: string;
+}
+
 /** Every object of a system with one release: what the engine registers, then the Jobs that the verbs make. */
 export function objectsOf(
   system: System,
   environment: Guarded,
-  bakerProgram: string,
+  { baker: bakerProgram, vault: program }: Programs,
 ): readonly KubernetesObject[] {
   const [plan, entry] = plans[system](environment);
-  const ground = { ...plan, namespace: plan.address.namespace, bakerProgram };
+  const { namespace } = plan.address;
+  const ground = { ...plan, namespace, bakerProgram };
+  const image = `registry.example/vault@${digest}`;
   const manifest = plan.render("v1", entry);
   const release: ClusterRelease = { fingerprint, colour: "green", manifest };
   const migrate = (migration: ClusterMigration) =>
     (["backup", "apply", "verify", "revert"] as const).map((step) => migrationJob(release, migration, step));
   return [
     ...groundObjects(ground),
+    ...(system === "traider" ? vaultTimerObjects({ system, namespace, image, program, settings: "{}" }) : []),
     ...releaseObjects(release, plan.policy.replicas, plan.secrets),
     ...(manifest.migration ? migrate(manifest.migration) : []),
     bakerJobFor(bakerJob(ground), { id: "1" }),

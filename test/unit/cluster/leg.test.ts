@@ -169,6 +169,7 @@ describe("what a leg on a cluster registers", () => {
       context: "prod",
       clusterIdentifier: "prod",
       enableConfigMapMutable: "true",
+      enableSecretMutable: "true",
     });
   });
 });
