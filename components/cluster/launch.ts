@@ -8,7 +8,7 @@ import { Memory, stateOf } from "./memory.ts";
 import { annotation, bakerName, selectorText, stateName } from "./names.ts";
 import { bakerJobFor } from "./objects/baker.ts";
 import type { KubernetesObject } from "./objects/object.ts";
-import { isFinished, type JobObject, policyOf, recordsOf, releaseOf } from "./observe.ts";
+import { isFinished, type JobObject, placedReleases, policyOf } from "./observe.ts";
 
 /** Starts bakers from the runner and waits for what they come to. */
 
@@ -81,16 +81,16 @@ interface Prepared {
 }
 
 async function prepare(api: ClusterApi, system: string, work: Work): Promise<Prepared> {
-  const [baker, policy, records] = await Promise.all([
+  const [baker, policy, releases] = await Promise.all([
     api.find<LiveObject & { data?: { job?: string } }>("ConfigMap", bakerName(system)),
     policyOf(api, system),
-    recordsOf(api, system),
+    placedReleases(api, system),
   ]);
   if (!baker?.data?.job || !policy) {
     throw new Error(`${system} was not prepared in ${api.namespace}: run the whole update without --target`);
   }
   const template = JSON.parse(baker.data.job) as KubernetesObject;
-  return { template, request: { id: randomUUID(), work, releases: records.map(releaseOf), policy } };
+  return { template, request: { id: randomUUID(), work, releases, policy } };
 }
 
 async function launchWhenIdle(

@@ -72,6 +72,19 @@ export function recordsOf(api: ClusterApi, system: string): Promise<RecordObject
   return api.list<RecordObject>("ConfigMap", labelled(system, part.record));
 }
 
+/**
+ * Those of which anything runs or could. A release whose migration failed has a record and no more, and nobody may be
+ * kept from moving traffic by it.
+ */
+export async function placedReleases(api: ClusterApi, system: string): Promise<ClusterRelease[]> {
+  const [records, ...workloads] = await Promise.all([
+    recordsOf(api, system),
+    ...["Deployment", "StatefulSet"].map((kind) => api.list(kind, labelled(system, part.workload))),
+  ]);
+  const there = new Set(workloads.flat().map(({ metadata }) => metadata.name));
+  return records.map(releaseOf).filter((release) => workloadsOf(release).some((name) => there.has(name)));
+}
+
 export function releaseOf({ data }: RecordObject): ClusterRelease {
   const { fingerprint = "", colour = "blue", manifest = "{}" } = data ?? {};
   return { fingerprint, colour, manifest: JSON.parse(manifest) as ClusterManifest };

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import type { ClusterApi } from "../api.ts";
+import { ApiError, type ClusterApi } from "../api.ts";
 import type { ClusterRelease, ClusterService } from "../manifest.ts";
 import { annotation, workloadName } from "../names.ts";
 import type { ClusterPolicy } from "../policy.ts";
@@ -76,7 +76,7 @@ export class Workloads {
   async stopSingletons(others: readonly ClusterRelease[]): Promise<void> {
     const all = others.flatMap((release) => singletons(release).map((service) => ({ release, service })));
     if (all.length === 0) return;
-    await Promise.all(all.map(({ release, service }) => this.scale(release, service, 0)));
+    await Promise.all(all.map(({ release, service }) => this.stop(release, service)));
     const longest = Math.max(...all.map(({ service }) => service.drainSeconds + service.stopSeconds));
     const names = new Set(all.map(({ release, service }) => nameOf(release, service)));
     const deadline = performance.now() + (longest + 30) * 1000;
@@ -93,6 +93,13 @@ export class Workloads {
       }
       await pause(100);
     }
+  }
+
+  /** One that is not there, because its release was never wholly placed or goes at this moment, has stopped. */
+  private async stop(release: ClusterRelease, service: ClusterService): Promise<void> {
+    await this.scale(release, service, 0).catch((error: Error) => {
+      if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    });
   }
 
   async startSingletons(release: ClusterRelease): Promise<void> {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterTarget } from "../../../components/cluster/baker/target.ts";
 import { Memory } from "../../../components/cluster/memory.ts";
-import { releaseOf as readRelease } from "../../../components/cluster/observe.ts";
+import { placedReleases, releaseOf as readRelease } from "../../../components/cluster/observe.ts";
 import { cutOver, resolve, withdraw } from "../../../components/rollout/cutover/machine.ts";
 import { type FakeCluster, ground, startFakeCluster } from "./fake-cluster.ts";
 import { policy, releaseOf } from "./releases.ts";
@@ -73,6 +73,19 @@ describe("a cutover on a cluster", () => {
     expect(JSON.stringify(cluster.objects.get("deployments/shop-api-222222222222"))).not.toContain(
       "replaced",
     );
+  });
+
+  it("is kept by no release that has a record and nothing that runs, as when its migration failed", async () => {
+    cluster.place(releaseOf("v3", "333333333333"));
+    for (const path of cluster.objects.keys()) {
+      if (/^(deployments|statefulsets)\/shop-\w+-333333333333$/.test(path)) cluster.objects.delete(path);
+    }
+    const placed = await placedReleases(cluster.api, "shop");
+    expect(placed.map(({ manifest }) => manifest.release)).toEqual(["v1", "v2"]);
+    // Whoever was told of it all the same is not kept either.
+    expect(await cutOver(target(), request("111111111111"))).toEqual({ held: true });
+    expect(await cutOver(target(), request("222222222222"))).toEqual({ held: true });
+    expect([replicas("worker-111111111111"), replicas("worker-222222222222")]).toEqual([0, 1]);
   });
 
   it("never starts a singleton while another one of its kind still ends", async () => {
