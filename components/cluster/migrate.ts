@@ -72,7 +72,7 @@ async function run(
       const last = pod?.status.containerStatuses?.[0]?.state?.terminated;
       const failed = found.status?.conditions?.find((one) => one.type === "Failed" && one.status === "True");
       const ok = isFinished(found) && !failed;
-      const said = last?.message?.trim().split("\n").at(-1) ?? "";
+      const said = lastLine(last?.message) || (ok && pod ? lastLine(await wordsOf(api, pod, step)) : "");
       return {
         ok,
         said: said || (ok ? "" : (failed?.message ?? (pod ? complaintOf(pod) : "no pod of it ran"))),
@@ -81,6 +81,13 @@ async function run(
     await pause(200);
   }
 }
+
+/** What a container wrote, where it ended well: its last message is then only what it put into a file for that. */
+function wordsOf(api: ClusterApi, { metadata }: Pod, step: MigrationStep): Promise<string> {
+  return api.logs(metadata.name, step, 20);
+}
+
+const lastLine = (text = "") => text.trim().split("\n").at(-1) ?? "";
 
 /** A Job of an earlier try goes first; one that still runs is its engine's, and is waited for. */
 async function startAnew(

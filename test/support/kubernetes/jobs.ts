@@ -60,8 +60,10 @@ export class Jobs {
     const step = `${containerOf(job).name} ${release}`;
     const failure = this.args.failureOf(step);
     this.args.said(`job ${step}${failure === null ? "" : " failed"}`);
-    const message = failure ?? `done: ${step}`;
-    this.end(place, job, pod, { exitCode: failure === null ? 0 : 1, message });
+    pod.log = `starting\n${failure ?? `done: ${step}`}\n`;
+    // As with FallbackToLogsOnError: only one that failed has its log for its last message.
+    if (failure === null) this.end(place, job, pod, { exitCode: 0 });
+    else this.end(place, job, pod, { exitCode: 1, message: pod.log });
   }
 
   /** Its pod ends with it. */
@@ -164,7 +166,7 @@ export class Jobs {
     place: Place,
     job: KubernetesObject,
     pod: JobPod,
-    how: { exitCode: number; message: string },
+    how: { readonly exitCode: number; readonly message?: string },
   ): void {
     const ok = how.exitCode === 0;
     pod.phase = ok ? "Succeeded" : "Failed";
