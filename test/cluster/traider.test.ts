@@ -11,13 +11,14 @@ import type { Load } from "../support/load/load.ts";
 import { startChurn } from "./traider/churn.ts";
 import type { Deployer, Pin } from "./traider/deployer.ts";
 import { openDeployer } from "./traider/open-deployer.ts";
+import { migrationPods, readSchema, spoiled, startSchema, workloadsOf } from "./traider/schema.ts";
 import { killBaker, lastOf, startTraffic } from "./traider/traffic.ts";
 import { type WorkerWatch, watchWorkers } from "./traider/workers.ts";
 import { makeWorld, namespace, tags, type World } from "./traider/world.ts";
 
 /**
- * TRAIDER's runbook end to end on a real node, under load, while other Services change: three releases, three rollbacks,
- * one failed gate, one bad bake, one killed bake. No request fails, and traffic is where it belongs in time.
+ * TRAIDER's runbook end to end on a real node, under load, while other Services change: four releases, four rollbacks, two
+ * migrations of which one fails, one failed gate, one bad bake, one killed bake. No request fails, and traffic is where it belongs in time.
  */
 const pin = (name: string, tag: (typeof tags)[number], colour: Pin["colour"]): Pin => ({ name, tag, colour });
 const v1 = pin("v1", "v1", "blue");
@@ -99,6 +100,7 @@ async function serving(): Promise<string[]> {
 describeOnCluster("TRAIDER on a real node", () => {
   beforeAll(async () => {
     cluster = await startCluster();
+    await startSchema(cluster);
     world = await makeWorld(cluster, await exampleImages(cluster, tags));
     deployer = await openDeployer(world);
     const first = await deployer.deploy({ live: v1, kept: [] });
@@ -129,6 +131,52 @@ describeOnCluster("TRAIDER on a real node", () => {
       expect(await jwtSecretsOf("v1")).toEqual(["jwt-1", "jwt-1", "jwt-1"]);
       expect(await jwtSecretsOf("v1-r2")).toEqual(["jwt-2", "jwt-2", "jwt-2"]);
     });
+  });
+
+  it("migrates in Jobs of the node before anything of the release is placed: backup, apply, verify (TRD-5)", async () => {
+    await releaseAndRollBack({ ...pin("v4", "v2", "green"), migrates: true }, async () => {
+      const { backup, apply, verify, ...others } = await migrationPods(world, "v4");
+      expect(others).toEqual({});
+      expect([backup, apply, verify].map((step) => step?.phase)).toEqual(Array(3).fill("Succeeded"));
+      const made = await workloadsOf(world, "v4");
+      expect(Object.keys(made).toSorted()).toEqual(["traider-backend", "traider-frontend", "traider-worker"]);
+      const moments = [backup?.started, backup?.finished, apply?.started, apply?.finished];
+      const all = [...moments, verify?.started, verify?.finished, Math.min(...Object.values(made))].map(
+        Number,
+      );
+      expect(all).toEqual(all.toSorted((a, b) => a - b));
+      expect(await readSchema(cluster)).toEqual({ schema: 2, asked: ["backup v4", "apply v4", "verify v4"] });
+    });
+    // Going back moves traffic and no schema: what expands, the old release works with.
+    expect((await readSchema(cluster)).schema).toBe(2);
+  });
+
+  it("takes a migration back that does not verify, places nothing of its release, and says where the backup is", async () => {
+    const before = await state();
+    const failed = await deployer.deploy({
+      live: { ...pin(spoiled, "v2", "green"), migrates: true },
+      kept: [v1],
+    });
+    expect(failed.ok).toBe(false);
+    expect(failed.said).toMatch(
+      new RegExp(
+        `the migration of traider ${spoiled} failed \\(verify\\): 3 rows are missing\\s+It was rolled back\\. ` +
+          `The backup is at: schema 2 is at /backups/${spoiled}\\. What served before still serves\\.`,
+      ),
+    );
+    const steps = await migrationPods(world, spoiled);
+    expect(Object.fromEntries(Object.entries(steps).map(([step, { phase }]) => [step, phase]))).toEqual({
+      ...{ backup: "Succeeded", apply: "Succeeded", verify: "Failed", revert: "Succeeded" },
+    });
+    const { schema, asked } = await readSchema(cluster);
+    expect(schema).toBe(2);
+    expect(asked.slice(3)).toEqual(
+      ["backup", "apply", "verify", "revert"].map((step) => `${step} ${spoiled}`),
+    );
+    expect(await workloadsOf(world, spoiled)).toEqual({});
+    expect(await state()).toEqual(before);
+    expect(await serving()).toEqual(["v1", "v1"]);
+    expect((await load.summary()).releases[spoiled]).toBeUndefined();
   });
 
   it("stops at a gate that fails: no request of anybody reached the release", async () => {

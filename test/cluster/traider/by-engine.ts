@@ -24,9 +24,10 @@ export async function byEngine(world: World): Promise<Deployer> {
       // The pins record the fingerprint of what was placed: it stays what it was.
       const recorded = (name: string) => known.find(({ release, placed }) => placed && release === name);
       checkout.editConfig((document) => {
-        const releases = [live, ...kept].map(({ name, tag, colour }) => {
+        const releases = [live, ...kept].map((pin) => {
+          const { name, colour } = pin;
           const fingerprint = recorded(name)?.fingerprint;
-          return [name, { ...entryOf(images, tag), colour, ...(fingerprint ? { fingerprint } : {}) }];
+          return [name, { ...entryOf(images, pin), colour, ...(fingerprint ? { fingerprint } : {}) }];
         });
         document.setIn(["config", "traider:live"], live.name);
         document.setIn(

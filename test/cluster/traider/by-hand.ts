@@ -1,5 +1,6 @@
 import type { ClusterRelease } from "../../../components/cluster/manifest.ts";
 import { groundObjects } from "../../../components/cluster/objects/ground.ts";
+import type { KubernetesObject } from "../../../components/cluster/objects/object.ts";
 import { releaseObjects } from "../../../components/cluster/objects/release.ts";
 import { fingerprint } from "../../../components/rollout/fingerprint.ts";
 import { cutoverReceipt } from "../../../components/rollout/heal.ts";
@@ -22,12 +23,22 @@ export function byHand(world: World): Deployer {
 
   const place = async (release: ClusterRelease, receipt: string) => {
     const { replicas } = ground.policy;
+    const { migration } = release.manifest;
     const values = { JWT_SECRET: secrets.jwtSecret };
-    for (const object of releaseObjects(release, replicas, values)) {
-      if (!(await api.find(object.kind, object.metadata.name))) await api.apply(object);
+    const objects = releaseObjects(release, replicas, values);
+    const make = async (wanted: readonly KubernetesObject[]) => {
+      for (const object of wanted)
+        if (!(await api.find(object.kind, object.metadata.name))) await api.apply(object);
+    };
+    const run = (verb: string, input: object) =>
+      world.verb([verb, "traider", release.manifest.release, release.fingerprint], { ...input, receipt });
+    await make(objects.filter((object) => !isWorkload(object)));
+    for (const verb of migration ? ["backup", "migrate"] : []) {
+      const done = await run(verb, { release, migration });
+      if (done.code !== 0) return done;
     }
-    const words = ["gates", "traider", release.manifest.release, release.fingerprint];
-    return world.verb(words, { release, replicas, secrets: values, receipt });
+    await make(objects.filter(isWorkload));
+    return run("gates", { release, replicas, secrets: values });
   };
 
   const remove = async (release: ClusterRelease) => {
@@ -75,7 +86,9 @@ export function byHand(world: World): Deployer {
   };
 }
 
-export function releaseOf(world: World, { name, tag, colour }: Pin): ClusterRelease {
-  const manifest = world.manifest(name, tag);
-  return { fingerprint: fingerprint(manifest), colour, manifest };
+export function releaseOf(world: World, pin: Pin): ClusterRelease {
+  const manifest = world.manifest(pin);
+  return { fingerprint: fingerprint(manifest), colour: pin.colour, manifest };
 }
+
+const isWorkload = ({ kind }: KubernetesObject) => kind === "Deployment" || kind === "StatefulSet";

@@ -17,4 +17,6 @@ export interface Pin {
   /** Tag of the example service that its images are of. */
   readonly tag: string;
   readonly colour: "blue" | "green";
+  /** It comes with a migration. @default false */
+  readonly migrates?: boolean;
 }

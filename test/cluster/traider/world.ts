@@ -15,6 +15,8 @@ import type { Cluster } from "../../support/cluster/cluster.ts";
 import { examplePort } from "../../support/cluster/example.ts";
 import type { Image } from "../../support/cluster/images.ts";
 import { overcommit } from "../../support/cluster/overcommit.ts";
+import type { Pin } from "./deployer.ts";
+import { migration, schemaUrl } from "./schema.ts";
 
 /** TRAIDER on a real node: its runbook's own manifests, with the example service as every image. */
 
@@ -29,8 +31,8 @@ export interface World {
   readonly secrets: { jwtSecret: string };
   readonly api: ClusterApi;
   readonly ground: ClusterGround;
-  /** What TRAIDER's runbook makes of a release whose images are the example's of that tag. */
-  manifest(name: string, tag: string): ClusterManifest;
+  /** What TRAIDER's runbook makes of a release whose images are the example's of its tag. */
+  manifest(pin: Pin): ClusterManifest;
   observe(): ReturnType<typeof observeCluster>;
   /** Runs a verb of the program on this machine, as the engine does. */
   verb(words: readonly string[], input: unknown): Promise<VerbResult>;
@@ -49,7 +51,8 @@ const checkout = new URL("../../..", import.meta.url).pathname;
 export function traiderConfig(cluster: Cluster): Record<string, unknown> {
   return {
     cluster: { context: cluster.context, namespace, bakerImage: cluster.nodeImage.reference },
-    settings: { LINGER_MILLISECONDS: "3000" },
+    settings: { LINGER_MILLISECONDS: "3000", SCHEMA_URL: schemaUrl },
+    migration,
     services: {
       backend: { port: examplePort },
       frontend: { port: examplePort },
@@ -88,15 +91,21 @@ export async function makeWorld(cluster: Cluster, images: Readonly<Record<string
     ground,
     environment,
     observe: () => observeCluster(api, "traider"),
-    manifest: (name, tag) => plan.render(name, entryOf(images, tag)),
+    manifest: (pin) => plan.render(pin.name, entryOf(images, pin)),
     verb: (words, input) =>
       runVerb(environment, [...words, "--namespace", namespace, "--context", cluster.context], input),
   };
 }
 
-export function entryOf(images: Readonly<Record<string, Image>>, tag: string): ReleaseEntry {
+export function entryOf(
+  images: Readonly<Record<string, Image>>,
+  { tag, migrates = false }: Pin,
+): ReleaseEntry {
   const reference = images[tag]?.reference ?? "";
-  return { version: tag, images: { backend: reference, frontend: reference, worker: reference } };
+  const entry = { version: tag, images: { backend: reference, frontend: reference, worker: reference } };
+  if (!migrates) return entry;
+  const schema = { folder: "migrations", provides: 2, needs: 1, change: "expand" } as const;
+  return { ...entry, images: { ...entry.images, migration: reference }, schema };
 }
 
 async function runVerb(
