@@ -136,7 +136,7 @@ describeOnBox("staging and production, whole", () => {
     expect(code, output).toBe(0);
     expect(orders(steps, "v1")).toEqual(whole("staging", "v1", "created"));
     expect(steps.vault).toEqual([
-      "bucket, chrono, deia, encryption, key, lifecycle, lock, ownership, pod, policy, public-access, versioning created",
+      "bucket, chrono, deia, encryption, key, lifecycle, lock, ownership, pod, policy, public-access, traider, versioning created",
     ]);
     expect(groundOf(steps.box)).toEqual([
       ...["gateway.hayven.xyz-ground", "gateway.hayven.xyz-toolkit", "staging.deia.example-ground"],
@@ -148,6 +148,9 @@ describeOnBox("staging and production, whole", () => {
     ]);
     expect(groundOf(steps.chrono)).toEqual(["edge-ground", "edge-worker", "policy", "vault"]);
     expect(groundOf(steps.deia)).toEqual(["policy", "vault"]);
+    expect(groundOf(steps.traider).filter((name) => name.startsWith("vault"))).toEqual(
+      ["configmap", "cronjob", "networkpolicy", "secret", "serviceaccount"].map((kind) => `vault-${kind}`),
+    );
     expect(await trial.serving(staging)).toEqual(everywhere("v1"));
   });
 

@@ -43,16 +43,17 @@ export class Staging {
     checkout.environment.PULUMI_BACKEND_URL = pathToFileURL(join(checkout.directory, "state")).href;
     await checkout.start(["mkdir", "-p", join(checkout.directory, "state")]).ended;
     checkout.editConfig((document) => {
-      document.set("config", { "traider:cluster": clusterOf(cluster), ...config });
+      const own = {
+        "traider:cluster": clusterOf(cluster),
+        "traider:vaultImage": cluster.nodeImage.reference,
+      };
+      document.set("config", { ...own, ...config });
     }, "staging");
-    for (const { code, output } of [
-      await checkout.pulumi("stack", "init", ...stack),
-      await checkout.setSecret("traider:jwtSecret", "jwt-1", "staging"),
-      await checkout.setSecret("traider:dbPassword", "pw-1", "staging"),
-      await checkout.setSecret("switchyard:fingerprintKey", "k", "staging"),
-    ]) {
+    const must = ({ code, output }: Ended) => {
       if (code !== 0) throw new Error(output);
-    }
+    };
+    must(await checkout.pulumi("stack", "init", ...stack));
+    for (const [key, value] of Object.entries(secrets)) must(await checkout.setSecret(key, value, "staging"));
     return new Staging(checkout, cluster, images);
   }
 
@@ -79,10 +80,14 @@ export class Staging {
     return this.checkout.switchyard("flip", "traider", "--to", release, ...stack);
   }
 
+  /** The whole state as text. */
+  async state(): Promise<string> {
+    return (await this.checkout.pulumi("stack", "export", ...stack)).stdout;
+  }
+
   /** The engine's name of the one resource whose logical name matches. */
   async urn(pattern: RegExp): Promise<string> {
-    const { stdout } = await this.checkout.pulumi("stack", "export", ...stack);
-    const { deployment } = JSON.parse(stdout) as { deployment: { resources: { urn: string }[] } };
+    const { deployment } = JSON.parse(await this.state()) as { deployment: { resources: { urn: string }[] } };
     const found = deployment.resources
       .map(({ urn }) => urn)
       .filter((urn) => pattern.test(urn.split("::").at(-1) ?? ""));
@@ -144,8 +149,24 @@ const clusterOf = ({ context, nodeImage }: Cluster) => ({
   bakerImage: nodeImage.reference,
 });
 
-/** What is not the documents': the example's command and paths, and a bake that is long enough for one verdict. */
+export const secrets = {
+  "switchyard:fingerprintKey": "k",
+  "traider:jwtSecret": "jwt-1",
+  "traider:dbPassword": "pw-1",
+  "traider:databaseUrl": "postgresql://backup:reader-Kp20@staging-db.traider.local/traider_staging",
+  "vault:password": "v4ult-Kp20",
+  "vault:accessKeyId": "AKIDKp20",
+  "vault:secretAccessKey": "s3cret-Kp20",
+};
+
+/**
+ * What is not the documents': the example's command and paths, a bake that is long enough for one verdict, and a bucket
+ * that is not AWS' and that no pod of the node reaches.
+ */
 const config = {
+  "vault:bucket": "switchyard-vault-staging",
+  "vault:region": "eu-central-1",
+  "vault:endpoint": "https://127.0.0.1:1",
   "traider:services": {
     backend: { port: examplePort },
     frontend: { port: examplePort },

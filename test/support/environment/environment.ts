@@ -115,7 +115,8 @@ export class EnvironmentTrial {
     await this.lead(name, config, machines);
     this.checkout.editConfig((document) => document.set("config", config), name);
     await this.must(["stack", "init", "--stack", name]);
-    for (const [key, value] of Object.entries(secretsOf(machines))) await this.setSecret(name, key, value);
+    for (const [key, value] of Object.entries(secretsOf(machines, config)))
+      await this.setSecret(name, key, value);
     return {
       name,
       boxes: Object.fromEntries(started.map(([system, { box }]) => [system, box])) as Record<OnBox, Box>,
@@ -304,9 +305,14 @@ export const passwords = {
   vault: "v4ult-Kp20",
   jwt: "jwt-7f3aT1kQz",
   traider: "tr4ider-Kp20",
+  traiderBackup: "b4ckup-Kp20",
 };
 
-function secretsOf(machines: Readonly<Record<OnBox, EnvironmentMachine>>): Record<string, string> {
+function secretsOf(
+  machines: Readonly<Record<OnBox, EnvironmentMachine>>,
+  config: Config,
+): Record<string, string> {
+  const { host, name } = config["traider:database"] as { host: string; name: string };
   return {
     "switchyard:fingerprintKey": passwords.fingerprintKey,
     "vault:password": passwords.vault,
@@ -316,6 +322,7 @@ function secretsOf(machines: Readonly<Record<OnBox, EnvironmentMachine>>): Recor
     "pod:jwtSecret": passwords.jwt,
     "traider:jwtSecret": passwords.jwt,
     "traider:dbPassword": passwords.traider,
+    "traider:databaseUrl": `postgresql://backup:${passwords.traiderBackup}@${host}/${name}`,
     "deia:databaseUrl": machines.deia.databaseUrl,
     "deia:jwtSecret": passwords.jwt,
   };
