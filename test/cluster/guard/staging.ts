@@ -173,9 +173,9 @@ const config = {
     worker: {
       command: ["node", "/app/dist/service.mjs"],
       port: examplePort,
-      settings: { MODE: "singleton" },
     },
   },
+  "traider:settings": { "worker.MODE": "singleton" },
   "traider:health": { path: "/health", checks: [{ path: "/api/auth/csrf" }] },
   "traider:bake": { seconds: 6, shortSeconds: 6, healthSeconds: secondsWithin(10), probesPerSecond: 20 },
 };

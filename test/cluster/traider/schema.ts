@@ -9,7 +9,7 @@ import type { World } from "./world.ts";
 
 const namespace = "database";
 const address = "10.96.1.50";
-/** In the environment of the services and of the migrations' Jobs. */
+/** In the environment of the migrations' Jobs. */
 export const schemaUrl = `http://${address}:8080`;
 
 /** The release whose migration does not verify. */

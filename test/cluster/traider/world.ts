@@ -51,7 +51,11 @@ const checkout = new URL("../../..", import.meta.url).pathname;
 export function traiderConfig(cluster: Cluster): Record<string, unknown> {
   return {
     cluster: { context: cluster.context, namespace, bakerImage: cluster.nodeImage.reference },
-    settings: { LINGER_MILLISECONDS: "3000", SCHEMA_URL: schemaUrl },
+    settings: {
+      LINGER_MILLISECONDS: "3000",
+      ...{ "worker.MODE": "singleton", "worker.LINGER_MILLISECONDS": "0" },
+      "migration.SCHEMA_URL": schemaUrl,
+    },
     migration,
     services: {
       backend: { port: examplePort },
@@ -59,7 +63,6 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
       worker: {
         command: ["node", "/app/dist/service.mjs"],
         port: examplePort,
-        settings: { MODE: "singleton", LINGER_MILLISECONDS: "0" },
       },
     },
     health: {
