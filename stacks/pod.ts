@@ -32,8 +32,9 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { newReceipt } = site;
   const stack: PodStack = site.stack;
   const { pod: config } = stack;
-  const { box } = await site.box(config.box);
   const legs: Leg[] = await Promise.all([apiLeg(site, stack), mcpLeg(site, stack), frontendLeg(site, stack)]);
+  // After the legs, whose targets are asked side by side: the box has answered by now.
+  const { box } = await site.box(config.box);
   const releases = resolveReleases("pod", config, legs, newReceipt);
   const checked = releases.flatMap((release) => [
     ...beforehand(stack, release, box),
