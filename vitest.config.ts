@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 /**
  * Four suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` real
- * Debian boxes, `cluster` a real Kubernetes node. Of `engine` and `box`, two files run at a time: they mostly wait, for
+ * Debian boxes, `cluster` a real Kubernetes node. Of `engine` and `box`, three files run at a time: they mostly wait, for
  * bakes and for boots.
  */
 export default defineConfig({
@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 180_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },
@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name: "box",
           include: ["test/box/**/*.test.ts"],
-          maxWorkers: 2,
+          maxWorkers: 3,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           globalSetup: ["test/support/box/global-setup.ts"],
