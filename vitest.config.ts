@@ -1,13 +1,15 @@
 import { defineConfig } from "vitest/config";
+import LongestFirst from "./test/support/longest-first.ts";
 
 /**
  * Four suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` real
- * Debian boxes, `cluster` a real Kubernetes node. Of `engine` and `box`, three files run at a time: they mostly wait, for
- * bakes and for boots.
+ * Debian boxes, `cluster` a real Kubernetes node. Of `engine` and `box`, two files run at a
+ * time: they wait for bakes and boots, and with three a machine of two cores is late for what a test gives seconds.
  */
 export default defineConfig({
   test: {
     teardownTimeout: 30_000,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -21,7 +23,7 @@ export default defineConfig({
         test: {
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
-          maxWorkers: 3,
+          maxWorkers: 2,
           testTimeout: 180_000,
           hookTimeout: 600_000,
           sequence: { groupOrder: 1 },
@@ -31,7 +33,7 @@ export default defineConfig({
         test: {
           name: "box",
           include: ["test/box/**/*.test.ts"],
-          maxWorkers: 3,
+          maxWorkers: 2,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           globalSetup: ["test/support/box/global-setup.ts"],

@@ -12,9 +12,14 @@ import { apiOrigin, type PodStack } from "./pod.manifests.ts";
 
 /**
  * Images scanned, certificates valid, database reached (POD-11); in production staging's word as well (POD-2). None of
- * it in development, where the database is often its developer's own, as a superuser.
+ * it in development, where the database is often its developer's own, as a superuser; and nothing is asked of a release
+ * that has served here: going back to one waits for no gate.
  */
-export function beforehand(stack: PodStack, release: Release, box: Box): pulumi.Resource[] {
+export function beforehand(
+  stack: PodStack,
+  release: Release,
+  { box, served }: { readonly box: Box; readonly served: boolean },
+): pulumi.Resource[] {
   const { environment, pod: config } = stack;
   if (environment === "development") return [];
   const images = imagesOf(stack, release);
@@ -22,14 +27,14 @@ export function beforehand(stack: PodStack, release: Release, box: Box): pulumi.
   if (environment === "production") {
     specs.evidence = {
       gate: "evidence",
-      name: gateName(release, "evidence"),
+      ...{ name: gateName(release, "evidence"), served },
       ...{ stack: "staging", system: "pod", images, required: [gateName(release, "verified")] },
     };
   }
   if (config.scans.length > 0) {
     specs.scan = {
       gate: "scan",
-      name: gateName(release, "scan"),
+      ...{ name: gateName(release, "scan"), served },
       scans: config.scans.map(({ name, command, subjects }) => ({
         ...{ name, command, key: "pod:scans" },
         ...(subjects === "images" ? { subjects: Object.values(images) } : {}),
@@ -40,7 +45,7 @@ export function beforehand(stack: PodStack, release: Release, box: Box): pulumi.
   if (hosts.length > 0) {
     specs.certificate = {
       gate: "certificate",
-      name: gateName(release, "certificate"),
+      ...{ name: gateName(release, "certificate"), served },
       hosts: hosts.map((origin) => ({ host: new URL(origin).hostname })),
     };
   }
@@ -49,7 +54,7 @@ export function beforehand(stack: PodStack, release: Release, box: Box): pulumi.
   if (url === undefined) return passed;
   const spec: GateSpec = {
     gate: "database",
-    name: gateName(release, "database"),
+    ...{ name: gateName(release, "database"), served },
     ...{ url, key: "pod:databaseUrl", box: box.location },
   };
   // The box is asked by its toolkit, so it has to have one.

@@ -37,7 +37,7 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { box } = await site.box(config.box);
   const releases = resolveReleases("pod", config, legs, newReceipt);
   const checked = releases.flatMap((release) => [
-    ...beforehand(stack, release, box),
+    ...beforehand(stack, release, { box, served: hasBaked(legs, release) }),
     ...packed(stack, release, opts),
   ]);
   const rollout = new Rollout("pod", { legs, releases, newReceipt }, { ...opts, dependsOn: checked });
@@ -57,8 +57,12 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
 
 /** The live release, and kept ones that were live before: what was done after their cutover stays done. */
 function hasServed(legs: readonly Leg[]) {
-  return ({ fingerprint }: Release, index: number) =>
-    index === 0 || legs.every(({ observed }) => observed === null || observed.baked.includes(fingerprint));
+  return (release: Release, index: number) => index === 0 || hasBaked(legs, release);
+}
+
+/** It has served a whole bake on every target that answers. */
+function hasBaked(legs: readonly Leg[], { fingerprint }: Release): boolean {
+  return legs.every(({ observed }) => observed === null || observed.baked.includes(fingerprint));
 }
 
 async function apiLeg(site: Site, stack: PodStack): Promise<Leg> {

@@ -149,13 +149,17 @@ export function minimumBakeSeconds(table: RuleTable, scrapeSeconds: number): num
   return Math.max(0, ...table.map((rule) => rule.forSeconds)) + scrapeSeconds;
 }
 
+/** Metrics that count failed checks in a row. */
+const inARow: readonly Metric[] = ["healthFailures", "databaseFailures"];
+
 /** A slope needs some time, however short the bake. */
 export const shortestSlopeSeconds = 0.5;
 
 /**
  * The table for a bake that is shorter than its windows (outside production, or a release that has already served a
  * whole bake): every window shrinks in the same proportion until the longest is a third of the bake, none below two
- * scrapes, and all leave two scrapes of the bake to spare. What is allowed stays. memoryGrowth takes half the bake and
+ * scrapes, and all leave two scrapes of the bake to spare. What is allowed stays, but that a single failed check, which may
+ * be one lost packet, breaks no rule that had a window: with a short one it would. memoryGrowth takes half the bake and
  * allows the same bytes in it: a process that warms up grows fast for some seconds.
  */
 export function fitTable(table: RuleTable, bakeSeconds: number, scrapeSeconds: number): RuleTable {
@@ -167,7 +171,8 @@ export function fitTable(table: RuleTable, bakeSeconds: number, scrapeSeconds: n
     if (rule.forSeconds === 0) return rule;
     const wanted = Math.max(rule.forSeconds * factor, 2 * scrapeSeconds);
     if (rule.metric !== "memoryGrowth") {
-      return { ...rule, forSeconds: Math.min(rule.forSeconds, wanted, most) };
+      const above = inARow.includes(rule.metric) ? Math.max(rule.above, 1) : rule.above;
+      return { ...rule, above, forSeconds: Math.min(rule.forSeconds, wanted, most) };
     }
     const forSeconds = Math.max(shortestSlopeSeconds, Math.min(rule.forSeconds, bakeSeconds / 2, most));
     return { ...rule, forSeconds, above: (rule.above * rule.forSeconds) / forSeconds };

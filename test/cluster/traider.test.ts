@@ -54,11 +54,13 @@ async function untilBaking(release: string): Promise<void> {
   await until(baking, 120, `${release} does not bake`, 100);
 }
 
-/** Clients whose connections were made while `release` served, and are kept: those of everybody else may not be there yet. */
-async function keepConnectionsTo(release: string): Promise<Load> {
-  const late = await startTraffic(world, { newConnectionClients: 0, keepAliveClients: 4 });
+/** Clients that begin later, and keep the connections that they make then. Started before: a bake may be over in seconds. */
+const holdClients = () => startTraffic(world, { newConnectionClients: 0, keepAliveClients: 4, held: true });
+
+/** Connections made while `release` serves: those of everybody else may not be there yet. */
+async function connectTo(release: string, late: Load): Promise<void> {
+  await late.begin();
   await late.until(({ releases }) => (releases[release]?.keepAlive?.answered ?? 0) > 0);
-  return late;
 }
 
 /** Forward and back under load, each in time. */
@@ -190,9 +192,10 @@ describeOnCluster("TRAIDER on a real node", () => {
   });
 
   it("takes a release that turns bad back: new connections within 2 s of the verdict, kept ones within 10 s", async () => {
+    const late = await holdClients();
     const deployed = deployer.deploy({ live: pin("v6", "slow", "green"), kept: [v1] });
     await untilBaking("v6");
-    const late = await keepConnectionsTo("v6");
+    await connectTo("v6", late);
     const failed = await deployed;
     expect(failed.ok).toBe(false);
     expect(failed.said).toContain("p95 > 1000 ms");
@@ -204,9 +207,10 @@ describeOnCluster("TRAIDER on a real node", () => {
   });
 
   it("takes a release back whose baker was killed, within 15 s", async () => {
+    const late = await holdClients();
     const deployed = deployer.deploy({ live: pin("v7", "v2", "green"), kept: [v1] });
     await untilBaking("v7");
-    const late = await keepConnectionsTo("v7");
+    await connectTo("v7", late);
     await killBaker(cluster, namespace, "traider-baker");
     const killedAt = new Date();
     await until(async () => (await state()).pending === null, 30, "traffic was never taken back", 100);

@@ -20,7 +20,7 @@ beforeAll(async () => {
       document.setIn(["config", "sanctum:services", service, "port"], ports[index]);
     }
     document.setIn(["config", "sanctum:bake"], { seconds: 2, shortSeconds: 1, healthSeconds: 5 });
-    document.setIn(["config", "sanctum:gates"], { targetRps: 40, loadSeconds: 3, soakMinutes: 0.1 });
+    document.setIn(["config", "sanctum:gates"], { targetRps: 10, loadSeconds: 3, soakMinutes: 0.1 });
   });
 });
 afterAll(async () => {

@@ -43,7 +43,7 @@ beforeAll(async () => {
     "sanctum:releases": { v1: entry("a", "blue"), v2: entry("b", "green") },
   });
   const origin = "http://sanctum-{service}-{colour}.sanctum.sanctum-staging.svc";
-  const gates = { targetRps: 40, loadSeconds: 2, soakMinutes: 0.05, origin };
+  const gates = { targetRps: 10, loadSeconds: 2, soakMinutes: 0.05, origin };
   await trial.make("staging", ["sanctum"], { ...shared("staging"), "sanctum:gates": gates });
   await trial.make("production", ["sanctum"], shared("production"));
 });

@@ -102,6 +102,7 @@ describe("the bake", () => {
     expect(fitTable(traiderRules, 30, 1).map((rule) => rule.forSeconds)).toEqual([10, 6, 0, 0]);
     expect(fitTable(podRules, 9, 1).map((rule) => rule.forSeconds)).toEqual([3, 2, 2, 0, 0]);
     expect(fitTable(traiderRules, 305, 5)).toBe(traiderRules);
+    expect(fitTable(podRules, 305, 5)).toBe(podRules);
     expect(fitTable(traiderRules, 3, 1).map((rule) => rule.forSeconds)).toEqual([1, 1, 0, 0]);
     expect(fitTable(deiaRules, 1, 1).map((rule) => rule.forSeconds)).toEqual([0, 0, 0, 0, 0.5, 0, 0, 0]);
   });
@@ -111,6 +112,21 @@ describe("the bake", () => {
     expect(leak.forSeconds).toBe(15);
     expect((leak.above * leak.forSeconds) / 60).toBeCloseTo(200_000_000);
     expect(fitTable(deiaRules, 30, 1)[0]!.above).toBe(0.05);
+  });
+
+  it("lets no single failed check of a short bake undo a rollback: two in a row do", () => {
+    const [health] = fitTable(podRules, 15, 5);
+    expect(health).toEqual({ metric: "healthFailures", above: 1, forSeconds: 5, decision: "rollback" });
+    const failed = (value: number, at: number) => ({ from: (at - 5) * 1000, to: at * 1000, value });
+    const judged = (...counts: number[]) =>
+      judge(
+        health!,
+        counts.map((count, index) => failed(count, (index + 1) * 5)),
+        counts.length * 5000,
+        15,
+      ).state;
+    expect(judged(0, 1, 0)).toBe("held");
+    expect(judged(0, 1, 2)).toBe("broken");
   });
 });
 

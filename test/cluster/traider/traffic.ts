@@ -1,12 +1,12 @@
 import type { LiveObject } from "../../../components/cluster/api.ts";
 import type { Cluster } from "../../support/cluster/cluster.ts";
-import { type Load, type LoadSummary, startLoad } from "../../support/load/load.ts";
+import { type Load, type LoadOptions, type LoadSummary, startLoad } from "../../support/load/load.ts";
 import type { World } from "./world.ts";
 
 /** POSTs to both of TRAIDER's Services from inside the cluster, each request once. */
 export async function startTraffic(
   world: World,
-  clients: { readonly newConnectionClients: number; readonly keepAliveClients: number },
+  clients: Pick<LoadOptions, "newConnectionClients" | "keepAliveClients" | "held">,
 ): Promise<Load> {
   const urls = await Promise.all(
     ["backend", "frontend"].map(async (service) => `${await doorOf(world, service)}/api/orders`),

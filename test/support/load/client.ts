@@ -1,21 +1,27 @@
 import { createInterface } from "node:readline";
 import { Tally } from "./tally.ts";
-import { startTraffic } from "./traffic.ts";
+import { startTraffic, type TrafficPlan } from "./traffic.ts";
 
 /**
  * The load as a process of its own (load.ts starts it in the client's network). Lines on stdin: first the plan as
- * JSON, then `summary`, `recent` or `stop`; each is answered by one line of JSON on stdout. Ends after `stop`, or when
+ * JSON, then `begin`, `summary`, `recent` or `stop`; each is answered by one line of JSON on stdout. Ends after `stop`, or when
  * stdin does.
  */
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const plan = await lines.next();
-if (!plan.done) {
+const first = await lines.next();
+if (!first.done) {
+  const plan = JSON.parse(first.value) as TrafficPlan & { readonly held: boolean };
   const tally = new Tally();
-  const stop = startTraffic(JSON.parse(plan.value), (record) => tally.add(record));
+  let stop = async () => {};
+  const begin = () => {
+    stop = startTraffic(plan, (record) => tally.add(record));
+  };
+  if (!plan.held) begin();
   answer("started");
   for (let line = await lines.next(); !line.done; line = await lines.next()) {
     if (line.value === "stop") break;
+    if (line.value === "begin") begin();
     answer(line.value === "recent" ? tally.recent() : tally.summary());
   }
   await stop();

@@ -25,10 +25,14 @@ export interface LoadOptions {
   readonly body?: string;
   /** A request not answered in full by then has failed. Default 10. */
   readonly timeoutSeconds?: number;
+  /** The process is there, and its clients wait for `begin`. Default: they are at work at once. */
+  readonly held?: boolean;
 }
 
 /** A constant load that counts every request that failed and retries none. */
 export interface Load {
+  /** Lets held clients go. */
+  begin(): Promise<unknown>;
   /** What happened since the start. */
   summary(): Promise<LoadSummary>;
   /** The last 2,000 requests in the order they ended. */
@@ -76,8 +80,9 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     return JSON.parse(answer);
   };
 
-  await ask(JSON.stringify(plan));
+  await ask(JSON.stringify({ ...plan, held: options.held ?? false }));
   return {
+    begin: () => ask("begin"),
     summary: () => ask("summary"),
     recent: () => ask("recent"),
     until: async (condition, timeoutSeconds = 30) => {

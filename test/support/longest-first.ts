@@ -1,0 +1,18 @@
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Files that take minutes begin before those that take seconds: otherwise the last one runs alone at the end. */
+const longest = [
+  ...["box/environments", "box/chrono-kills", "box/chrono-release", "box/chrono-versions", "box/vault"],
+  ...["engine/traider-production", "engine/edge", "engine/legs", "engine/command-plugin", "engine/recorder"],
+];
+
+export default class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const others = await super.sort(files);
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = longest.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`));
+      return index < 0 ? longest.length : index;
+    };
+    return others.toSorted((one, other) => rank(one) - rank(other));
+  }
+}
