@@ -142,7 +142,7 @@ test.each<{ gate: string; play: Play; steps: readonly string[]; says: RegExp }>(
     gate: "load at 64 KiB",
     play: (asked) => (isLoad(asked) && asked.bytes > 60_000 ? 413 : null),
     steps: ["sanctum-v2-load-1KiB-run created", "sanctum-v2-load-64KiB-run creating failed"],
-    says: /✗ errors: 100 % \(80 of 80; 80 × 413 [\w ]+\), allowed < 2 %/,
+    says: /✗ errors: 100 % \(20 of 20; 20 × 413 [\w ]+\), allowed < 2 %/,
   },
   {
     gate: "the soak",
