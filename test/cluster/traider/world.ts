@@ -69,7 +69,8 @@ export function traiderConfig(cluster: Cluster): Record<string, unknown> {
       path: "/health",
       checks: [{ path: "/health/detailed", expect: { status: "healthy" } }, { path: "/api/auth/csrf" }],
     },
-    bake: { seconds: 8, shortSeconds: 2, healthSeconds: secondsWithin(10) },
+    // Long enough for somebody to connect to a release that turns bad, before it is taken back.
+    bake: { seconds: 20, shortSeconds: 2, healthSeconds: secondsWithin(10) },
   };
 }
 
