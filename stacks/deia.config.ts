@@ -7,7 +7,7 @@ import { box, checkBox } from "./config/box.ts";
 import { bake, pins, port, releaseName, seconds, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
-import { checkSettings, serviceSettings } from "./config/settings.ts";
+import { allSettings, checkSettings, serviceSettings } from "./config/settings.ts";
 
 /** Keys of namespace `deia` that are secrets. They are never part of the pins, and always today's. */
 export const deiaSecrets = ["databaseUrl", "jwtSecret", "redisUrl", "databaseAdminUrl"] as const;
@@ -91,11 +91,8 @@ export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
   }
   if (config.ollama === undefined)
     problem("ollama", "nothing", "the address of Ollama, http://localhost:11434");
-  const frozen = Object.entries(config.releases).map(
-    ([name, release]) => [`releases.${name}.settings`, release.settings ?? {}] as const,
-  );
-  for (const [key, values] of [["settings", config.settings] as const, ...frozen]) {
-    for (const found of debugSettings(serviceSettings("controller", { settings: values }, config)))
+  for (const [key, settings] of allSettings(config)) {
+    for (const found of debugSettings(serviceSettings("controller", { settings }, config)))
       problem(key, found, `no debug mode in ${environment}`);
   }
   checkLimits(config, problem);

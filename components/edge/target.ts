@@ -1,15 +1,16 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import { readHandle } from "../box/toolkit/bake-handle.ts";
 import type { CutoverTarget, Finding } from "../rollout/cutover/machine.ts";
 import type { CutoverState } from "../rollout/cutover/state.ts";
 import type { WorkerApi } from "./api.ts";
 import { bake } from "./bake.ts";
 import { FrontWriter } from "./front.ts";
-import { readHandle } from "./handle.ts";
 import type { EdgePolicy } from "./manifest.ts";
 import { askFront, otherThan, overrideFor } from "./probe.ts";
 import { type Placed, type PlacedVersion, readPlaced } from "./records.ts";
 import { sharesOf } from "./shares.ts";
+import { handleFile } from "./turn.ts";
 
 export interface EdgeTargetOptions {
   /** All traffic at once: a move that nobody watches (a flip, a return because another leg failed). */
@@ -87,7 +88,8 @@ export class EdgeCutoverTarget implements CutoverTarget {
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { state } = await this.writer.read();
     const next = this.require(fingerprint);
-    const emergencyStop = () => readHandle(this.api.address, state.cutover.pending?.receipt);
+    const handle = handleFile(this.api.address);
+    const emergencyStop = () => readHandle(handle, state.cutover.pending?.receipt);
     const all = { next, policy: this.policy, front: this.front, worker: this.worker, emergencyStop };
     const watch = (seconds: number, percent: number) => bake({ ...all, seconds, percent });
     const [first, ...later] = this.stepsTo(state.cutover, fingerprint);

@@ -60,8 +60,10 @@ export async function isRunning(address: EdgeAddress): Promise<boolean> {
 
 const folderOf = () => join(edgeRoot(), "turns");
 
-/** Says whose turn it is; what belongs to that turn has its name and something more. */
-export function turnFile({ api, accountId, worker }: EdgeAddress): string {
+/** The manual handle of the bake whose turn it is. */
+export const handleFile = (address: EdgeAddress) => `${turnFile(address)}.stop`;
+
+function turnFile({ api, accountId, worker }: EdgeAddress): string {
   const where = createHash("sha256").update(`${api} ${accountId}`).digest("hex").slice(0, 12);
   return join(folderOf(), `${worker}-${where}.json`);
 }

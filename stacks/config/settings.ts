@@ -20,16 +20,23 @@ export function serviceSettings(
   ]);
 }
 
-/** A setting of a service that the system does not have would reach nobody. */
-export function checkSettings(
-  { settings, releases }: Pick<Pins, "releases"> & { readonly settings: Settings },
-  services: readonly string[],
-  problem: SystemContext["problem"],
-): void {
+type WithSettings = Pick<Pins, "releases"> & { readonly settings: Settings };
+
+/** Today's settings and those that releases have frozen, each with its key. */
+export function allSettings({ settings, releases }: WithSettings): (readonly [key: string, Settings])[] {
   const frozen = Object.entries(releases).map(
     ([name, entry]) => [`releases.${name}.settings`, entry.settings ?? {}] as const,
   );
-  for (const [key, given] of [["settings", settings] as const, ...frozen]) {
+  return [["settings", settings], ...frozen];
+}
+
+/** A setting of a service that the system does not have would reach nobody. */
+export function checkSettings(
+  config: WithSettings,
+  services: readonly string[],
+  problem: SystemContext["problem"],
+): void {
+  for (const [key, given] of allSettings(config)) {
     for (const name of Object.keys(given)) {
       const [service = "", own] = name.split(".");
       if (own === undefined || services.includes(service)) continue;

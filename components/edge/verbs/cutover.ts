@@ -1,3 +1,4 @@
+import { pullHandle } from "../../box/toolkit/bake-handle.ts";
 import { type EmergencyStop, nothingBakes, stoppedBy } from "../../gates/emergency-stop.ts";
 import {
   type CutoverRequest,
@@ -9,10 +10,9 @@ import {
 import type { Failure } from "../../rollout/cutover/state.ts";
 import type { WorkerApi } from "../api.ts";
 import { FrontWriter, readFront } from "../front.ts";
-import { pullHandle } from "../handle.ts";
 import { readPlaced } from "../records.ts";
 import { EdgeCutoverTarget } from "../target.ts";
-import { inTurn, isRunning } from "../turn.ts";
+import { handleFile, inTurn, isRunning } from "../turn.ts";
 
 /**
  * The cutover, run here and not on the target: the edge has no place of its own where a bake could go on. One that is
@@ -93,9 +93,9 @@ export async function recover(api: WorkerApi): Promise<void> {
 export async function stop(api: WorkerApi, why: EmergencyStop): Promise<void> {
   const pending = (await readFront(api))?.state.cutover.pending;
   if (!pending) throw nothingBakes(api.address.system);
-  if (await isRunning(api.address)) return pullHandle(api.address, pending.receipt, why);
+  if (await isRunning(api.address)) return pullHandle(handleFile(api.address), pending.receipt, why);
   await alone(api, async () => {
-    await resolve(await EdgeCutoverTarget.open(api), "bake", stoppedBy(why));
+    await resolve(await EdgeCutoverTarget.open(api), stoppedBy(why));
   });
 }
 

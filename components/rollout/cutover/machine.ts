@@ -63,7 +63,7 @@ export async function cutOver(
   atStep: AtStep = () => {},
 ): Promise<Outcome> {
   const { to, receipt } = request;
-  if ((await target.readState()).pending) await takeBack(target, { step: "killed", ...killed });
+  if ((await target.readState()).pending) await takeBack(target, ended.killed);
   const before = await target.readState();
   if (before.stuck) throw new StuckError(before.stuck);
   if (before.confirmed === to) return hold(target, before, request);
@@ -99,20 +99,22 @@ export async function cutOver(
 }
 
 /**
- * Ends a cutover that nobody drives any more: traffic goes back to what is confirmed. Returns null where nothing was
+ * Ends a cutover that nobody drives any more, or that somebody stopped: traffic goes back to what is confirmed. Returns null where nothing was
  * pending; what a reboot brings back is made to agree in either case.
  */
 export async function resolve(
   target: CutoverTarget,
-  step: "killed" | "reboot" | "bake",
-  why: Finding = step === "reboot" ? rebooted : killed,
+  why: "killed" | "reboot" | Finding,
 ): Promise<Failure | null> {
   const state = await target.readState();
   if (!state.pending && !state.stuck) {
     await target.remember(state.confirmed);
     return null;
   }
-  const outcome = await takeBack(target, { step, ...why });
+  const outcome = await takeBack(
+    target,
+    why === "killed" || why === "reboot" ? ended[why] : { step: "bake", ...why },
+  );
   return outcome.held ? null : outcome.failure;
 }
 
@@ -204,12 +206,12 @@ async function failure(
   return { fingerprint, release, step, rule, measured, allowed, journal, evidence, at, verdictAt };
 }
 
-const killed: Finding = {
-  rule: "the baker lives until its verdict",
-  measured: "it was ended before",
-  allowed: "no end before the verdict",
-};
-const rebooted: Finding = { ...killed, measured: "the machine was started again" };
+const notLived = { rule: "the baker lives until its verdict", allowed: "no end before the verdict" };
+/** Of a cutover that nobody drives any more. */
+const ended = {
+  killed: { step: "killed", ...notLived, measured: "it was ended before" },
+  reboot: { step: "reboot", ...notLived, measured: "the machine was started again" },
+} as const;
 
 function leftOnPurpose(flip: NonNullable<CutoverState["flipped"]>): Finding {
   return {

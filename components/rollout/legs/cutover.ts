@@ -93,30 +93,19 @@ const compareVersions = new Intl.Collator("en", { numeric: true }).compare;
 
 /** Nothing moves anywhere while one of the legs could not take traffic. */
 async function checkAll(legs: readonly Leg[], to: string): Promise<void> {
-  for (const { name, driver, before } of legs) {
+  for (const leg of legs) {
+    const { name, driver, before } = leg;
     if (before.confirmed === to) continue;
     const finding = await driver.check(to);
     if (!finding) continue;
     const { rule, measured, allowed } = finding;
-    const { journal, evidence } = (await finding.explain?.().catch(() => null)) ?? {
-      journal: [],
-      evidence: "",
-    };
+    const explained = (await finding.explain?.().catch(() => null)) ?? { journal: [], evidence: "" };
     const release = before.known.find(({ fingerprint }) => fingerprint === to)?.release ?? to;
     const at = (finding.at ?? new Date()).toISOString();
-    const what = {
-      fingerprint: to,
-      release,
-      step: "health",
-      rule,
-      measured,
-      allowed,
-      journal,
-      evidence,
-    } as const;
-    const failure: Failure = { ...what, at, verdictAt: at, leg: name };
+    const what = { fingerprint: to, release, leg: name, step: "health", rule, measured, allowed } as const;
+    const failure: Failure = { ...what, ...explained, at, verdictAt: at };
     // On its target's record, so that whoever asks later knows the release was found wanting: it is marked bad.
-    throw new LegFailure(name, failure, await stay({ name, driver, before }, before, failure));
+    throw new LegFailure(name, failure, await stay(leg, before, failure));
   }
 }
 
