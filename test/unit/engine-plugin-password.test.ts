@@ -4,10 +4,11 @@ import ssh2, { type AuthContext, type Connection as ServerConnection } from "ssh
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { runRemotely } from "../../engine/plugins/command/remote.ts";
 import type { Log } from "../../engine/plugins/protocol/log.ts";
+import { freshHostKey } from "../support/host-key.ts";
 
 /** What OpenSSH's server in the engine tests does not do: passwords, and a host that stays silent. */
 describe("a server that asks for a password", () => {
-  const keys = ssh2.utils.generateKeyPairSync("ed25519");
+  const keys = freshHostKey();
   const log: Log = { line: () => undefined, flush: async () => undefined };
   let server: InstanceType<typeof ssh2.Server>;
   let admit: (context: AuthContext) => void;

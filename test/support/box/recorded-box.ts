@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import ssh2 from "ssh2";
 import type { BoxObservation } from "../../../components/box/toolkit/verbs/observe.ts";
 import { makeKey, startAgent } from "../../engine/command-plugin/sshd.ts";
+import { freshHostKey } from "../host-key.ts";
 
 export interface Asked {
   /** Words of the verb, `vault-prepare chrono`; "toolkit" where a script was to be run. */
@@ -47,7 +48,7 @@ export class RecordedBox {
     const client = join(folder, "client");
     await makeKey(client);
     const agent = await startAgent(folder, client);
-    const key = ssh2.utils.generateKeyPairSync("ed25519");
+    const key = freshHostKey();
     let box: RecordedBox | null = null;
     const server = new ssh2.Server({ hostKeys: [key.private] }, (guest) => {
       guest.on("error", () => {});
