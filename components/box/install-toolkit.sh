@@ -18,7 +18,7 @@ install_toolkit() {
   if [ ! -f "$version/switchyard-box.cjs" ]; then
     ensure_node
     mkdir -p "$version"
-    base64 -d >"$version/partial"
+    base64 -d | gunzip >"$version/partial"
     echo "$sha256  $version/partial" | sha256sum --check --quiet
     mv "$version/partial" "$version/switchyard-box.cjs"
   fi

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { bundle } from "../bundle.ts";
 
 /** The toolkit as one file for a box's own Node (18, Debian 12), and the shell script that installs it there. */
@@ -14,7 +15,8 @@ const here = new URL(".", import.meta.url).pathname;
 export async function bundleToolkit(): Promise<ToolkitBundle> {
   const program = Buffer.from(await bundle(new URL("toolkit/main.ts", import.meta.url)));
   const sha256 = createHash("sha256").update(program).digest("hex");
-  const encoded = program.toString("base64").replace(/.{76}/g, "$&\n");
+  // The engine keeps it twice and writes its whole state after every step: small is fast there.
+  const encoded = gzipSync(program, { level: 9 }).toString("base64").replace(/.{76}/g, "$&\n");
   const script = readFileSync(`${here}install-toolkit.sh`, "utf8");
   return {
     sha256,
