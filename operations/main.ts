@@ -3,6 +3,7 @@ import { destroy } from "./commands/destroy.ts";
 import { doctor } from "./commands/doctor.ts";
 import { flip } from "./commands/flip.ts";
 import { history } from "./commands/history.ts";
+import { integration } from "./commands/integration.ts";
 import { preview } from "./commands/preview.ts";
 import { passToPulumi } from "./commands/pulumi.ts";
 import { recover } from "./commands/recover.ts";
@@ -33,6 +34,7 @@ const commands: readonly Define[] = [
   doctor,
   start,
   destroy,
+  integration,
 ];
 
 /**

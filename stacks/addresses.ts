@@ -1,8 +1,9 @@
+import { type EnvironmentName, environments } from "../components/rollout/environment.ts";
 import type { LegAddress } from "../components/rollout/leg.ts";
 import { box as boxField } from "./config/box.ts";
 import { type ClusterConfig, clusterAddress, cluster as clusterField } from "./config/cluster.ts";
 import { edge as edgeField, edgePlace } from "./config/edge.ts";
-import { type EnvironmentName, environments, systemNames } from "./config/read.ts";
+import { systemNames } from "./config/read.ts";
 
 export interface NamedAddress {
   readonly name: string;

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { podRules } from "../components/gates/tables.ts";
+import type { EnvironmentName } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
 import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
-import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `pod` that are secrets. They are never part of the pins, and always today's. */

@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { sanctumRules } from "../components/gates/tables.ts";
+import type { EnvironmentName } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
-import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
 
 /** Sanctum's document names no secret of the deployment. */
@@ -67,8 +68,10 @@ export interface SanctumGates {
  * where the gates are short when they are run all the same (a hotfix); small numbers on the developer's machine.
  */
 export function sanctumGates({ gates }: SanctumConfig, environment: EnvironmentName): SanctumGates {
+  const few = { targetRps: 6, loadSeconds: 3, soakMinutes: 0.1, evidence: "run" as const };
   const { targetRps, loadSeconds, soakMinutes, evidence } = {
-    development: { targetRps: 6, loadSeconds: 3, soakMinutes: 0.1, evidence: "run" as const },
+    development: few,
+    testing: few,
     staging: { targetRps: 1000, loadSeconds: 120, soakMinutes: 15, evidence: "run" as const },
     production: { targetRps: 100, loadSeconds: 30, soakMinutes: 2, evidence: "staging" as const },
   }[environment];

@@ -5,6 +5,7 @@ import type { GateSpec } from "../components/gates/gate-spec.ts";
 import { GatedLeg, type GateStep } from "../components/gates/gated-leg.ts";
 import { sanctumTests } from "../components/gates/limits.ts";
 import { sanctumRules } from "../components/gates/tables.ts";
+import type { EnvironmentName } from "../components/rollout/environment.ts";
 import type { Leg, LegRelease } from "../components/rollout/leg.ts";
 import type { ReleaseManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
@@ -12,7 +13,7 @@ import { Rollout } from "../components/rollout/rollout.ts";
 import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
-import type { EnvironmentName, StackConfig } from "./config/read.ts";
+import type { StackConfig } from "./config/read.ts";
 import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
 import {
@@ -210,8 +211,10 @@ function imagesOf(config: SanctumConfig, name: string): Record<string, string> {
   );
 }
 
+const smallest = { replicas: 1, resources: { cpu: "500m", memory: "512Mi" } } as const;
 const sizes = {
-  development: { replicas: 1, resources: { cpu: "500m", memory: "512Mi" } },
+  development: smallest,
+  testing: smallest,
   staging: { replicas: 2, resources: { cpu: "1000m", memory: "1Gi" } },
   production: { replicas: 3, resources: { cpu: "1000m", memory: "1Gi" } },
 } as const;

@@ -1,14 +1,17 @@
 import { z } from "zod";
 import { traiderRules } from "../components/gates/tables.ts";
+import type { EnvironmentName } from "../components/rollout/environment.ts";
+import { isDisposable } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
-import type { EnvironmentName, SystemContext } from "./config/read.ts";
+import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
 
 /** Keys of namespace `traider` that are secrets. They are never part of the pins, and always today's (TRD-10). */
-export const traiderSecrets = ["jwtSecret", "dbPassword", "databaseUrl"] as const;
+const serviceSecrets = ["jwtSecret", "dbPassword"] as const;
+export const traiderSecrets = [...serviceSecrets, "databaseUrl"] as const;
 
 const words = z.array(z.string().min(1)).min(1);
 const check = z.strictObject({
@@ -52,6 +55,10 @@ export const traiderSchema = z.strictObject({
   verify: words.optional(),
   /** Image that the database is backed up in: Node 18 or later, restic, and pg_dump no older than the server (CHR-11). */
   vaultImage: z.string().min(1).optional(),
+  /** Integration tests, run on the runner against what `switchyard integration` has deployed; in testing only (TRD-1). */
+  integration: z
+    .strictObject({ command: words, seconds: z.number().int().positive().max(86_400).default(1800) })
+    .optional(),
   bake: bake.default({}),
   alerts,
 });
@@ -74,6 +81,13 @@ export const traiderEnvironments: Readonly<Record<EnvironmentName, TraiderEnviro
     resources: { cpu: "500m", memory: "512Mi" },
     database: { host: "localhost", name: "traider_dev", port: 5432 },
     features: { liveTrading: false, debugMode: true },
+  },
+  // The document names it and gives it no numbers: development's size, and a database that the config has to name.
+  testing: {
+    replicas: 1,
+    resources: { cpu: "500m", memory: "512Mi" },
+    database: { host: "", name: "", port: 5432 },
+    features: { liveTrading: false, debugMode: false },
   },
   staging: {
     replicas: 2,
@@ -133,6 +147,7 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
   checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
   checkEnvironment(config, context);
+  checkIntegration(config, context);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];
   if (config.cluster !== "local") {
     for (const name of names) {
@@ -156,11 +171,11 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
     problem("source", "nothing", "where the local machine gets a version from: git or artifact");
   }
   if (environment === "development") return;
-  for (const name of traiderSecrets) {
+  for (const name of isDisposable(environment) ? serviceSecrets : traiderSecrets) {
     if (config.secrets[name]) continue;
     problem(name, "nothing", meaning[name], `pulumi config set --secret traider:${name}`);
   }
-  checkBackup(config, context);
+  if (!isDisposable(environment)) checkBackup(config, context);
 }
 
 const meaning = {
@@ -193,6 +208,24 @@ function serverOf(url: string): string | null {
   return `${stated.get("host") ?? hostname}:${stated.get("port") ?? (number || 5432)}${pathname}`;
 }
 
+/** Its tests write: the database of the testing environment is nobody else's. */
+function checkIntegration(config: TraiderConfig, { environment, problem }: SystemContext): void {
+  const { integration, database } = config;
+  if (environment !== "testing") {
+    if (integration) problem("integration", "words", "none outside testing: the tests write");
+    return;
+  }
+  if (!integration) {
+    const command = "pulumi config set --path 'traider:integration.command[0]' <word>";
+    problem("integration.command", "nothing", "the words of the integration tests", command);
+  }
+  const others = Object.entries(traiderEnvironments).filter(([name]) => name !== environment);
+  const taken = others.find(([, other]) => other.database.name === database?.name);
+  if (database !== undefined && !taken) return;
+  const found = taken ? `${database?.name}, which is ${taken[0]}'s` : "nothing";
+  problem("database.name", found, "a database for these tests alone, and database.host where it is");
+}
+
 function checkEnvironment(config: TraiderConfig, { environment, problem }: SystemContext): void {
   const documented = traiderEnvironments[environment];
   const is = traiderEnvironment(config, environment);
@@ -204,8 +237,10 @@ function checkEnvironment(config: TraiderConfig, { environment, problem }: Syste
   compare("replicas", is.replicas, documented.replicas);
   compare("resources.cpu", is.resources.cpu, documented.resources.cpu);
   compare("resources.memory", is.resources.memory, documented.resources.memory);
-  compare("database.host", is.database.host, documented.database.host);
-  compare("database.name", is.database.name, documented.database.name);
+  if (environment !== "testing") {
+    compare("database.host", is.database.host, documented.database.host);
+    compare("database.name", is.database.name, documented.database.name);
+  }
   compare("features.liveTrading", is.features.liveTrading, documented.features.liveTrading);
   compare("features.debugMode", is.features.debugMode, documented.features.debugMode);
 }

@@ -1,6 +1,7 @@
 import { type EmergencyStop, nothingBakes } from "../gates/emergency-stop.ts";
 import type { CutoverRequest, Finding, Outcome } from "../rollout/cutover/machine.ts";
 import type { Failure } from "../rollout/cutover/state.ts";
+import { isDisposable } from "../rollout/environment.ts";
 import type { LegAddress, LegDriver } from "../rollout/leg.ts";
 import type { TargetObservation } from "../rollout/observation.ts";
 import type { ClusterApi } from "./api.ts";
@@ -69,7 +70,7 @@ async function withdraw(api: ClusterApi, system: string, because: Failure | null
   const records = await recordsOf(api, system);
   if (confirmed !== null && because === null) {
     const serving = records.map(releaseOf).find(({ fingerprint }) => fingerprint === confirmed);
-    if (serving?.manifest.environment !== "development") requireArmed(system, remembered.armed);
+    if (!isDisposable(serving?.manifest.environment)) requireArmed(system, remembered.armed);
   }
   if (records.length > 0 || confirmed !== null)
     await done(bake(api, system, { verb: "withdraw", because }, "withdraw"));

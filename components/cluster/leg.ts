@@ -2,6 +2,7 @@ import { local } from "@pulumi/command";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import { shellCommand } from "../box/quote.ts";
+import { isDisposable } from "../rollout/environment.ts";
 import {
   type CutoverContext,
   frozenProperties,
@@ -90,7 +91,7 @@ export class ClusterLeg implements Leg<ClusterManifest> {
           parent,
           provider,
           dependsOn: made.slice(0, 1),
-          protect: keeps && environment !== "development",
+          protect: keeps && !isDisposable(environment),
           // Where it leads is the cutover's: the engine would point it at what no gate has seen.
           ignoreChanges: isDoor ? ["spec.selector"] : [],
         }),

@@ -1,3 +1,4 @@
+import type { EnvironmentName } from "../rollout/environment.ts";
 import type { ServiceKind } from "../rollout/manifest.ts";
 
 /**
@@ -5,7 +6,7 @@ import type { ServiceKind } from "../rollout/manifest.ts";
  * secret's value, only its revision; what changes in place (replicas, rules, hosts) is not part of it.
  */
 export interface ClusterManifest {
-  readonly environment: "development" | "staging" | "production";
+  readonly environment: EnvironmentName;
   readonly system: string;
   /** The name under which the pins know the release. */
   readonly release: string;

@@ -1,8 +1,9 @@
 import type { BakePolicy } from "../gates/policy.ts";
+import type { EnvironmentName } from "../rollout/environment.ts";
 
 /** What a release is on the edge: plain text from plain values, so that it can be fingerprinted and frozen. */
 export interface EdgeManifest {
-  readonly environment: "development" | "staging" | "production";
+  readonly environment: EnvironmentName;
   readonly system: string;
   /** The name under which the pins know the release. */
   readonly release: string;

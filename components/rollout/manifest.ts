@@ -1,3 +1,4 @@
+import type { EnvironmentName } from "./environment.ts";
 /**
  * What a release renders to: plain text from plain values, so that it can be fingerprinted, frozen and compared.
  * A manifest never holds a secret's value, only its revision; values travel beside it, on stdin.
@@ -118,7 +119,7 @@ export interface MaintenanceManifest {
 }
 
 export interface ReleaseManifest {
-  readonly environment: "development" | "staging" | "production";
+  readonly environment: EnvironmentName;
   readonly system: string;
   /** The name under which the pins know the release. */
   readonly release: string;

@@ -2,8 +2,8 @@ import type { z } from "zod";
 import type { Policy } from "../../components/box/toolkit/records.ts";
 import type { BakePolicy } from "../../components/gates/policy.ts";
 import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import type { bake } from "./fields.ts";
-import type { EnvironmentName } from "./read.ts";
 
 /** What of a system's config its bakes go by. */
 interface BakeConfig {
@@ -23,14 +23,15 @@ export function bakePolicy(
   const rules = alerts ?? documented;
   const scrapeSeconds = environment === "development" ? 0.5 : 5;
   const least = minimumBakeSeconds(rules, scrapeSeconds);
-  const wanted = config.seconds ?? { development: 10, staging: 30, production: least }[environment];
+  const wanted =
+    config.seconds ?? { development: 10, testing: 30, staging: 30, production: least }[environment];
   const bakeSeconds = environment === "production" ? Math.max(wanted, least) : wanted;
   return {
     rules,
     bakeSeconds,
     shortBakeSeconds: Math.min(
       bakeSeconds,
-      config.shortSeconds ?? { development: 1, staging: 5, production: 15 }[environment],
+      config.shortSeconds ?? { development: 1, testing: 5, staging: 5, production: 15 }[environment],
     ),
     scrapeSeconds,
     healthSeconds: config.healthSeconds ?? (environment === "development" ? 10 : 60),

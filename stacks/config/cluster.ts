@@ -2,8 +2,9 @@ import { z } from "zod";
 import type { ClusterAddress } from "../../components/cluster/driver.ts";
 import type { Door } from "../../components/cluster/objects/ground.ts";
 import type { ClusterLegPlan } from "../../components/cluster/open-leg.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import { port, settings, source } from "./fields.ts";
-import type { EnvironmentName, SystemContext } from "./read.ts";
+import type { SystemContext } from "./read.ts";
 
 /** Fields of a leg on Kubernetes. Credentials are the runner's own (KUBECONFIG); only the context's name is config. */
 

@@ -6,8 +6,9 @@ import { localApi } from "../../components/edge/local/places.ts";
 import type { EdgeContent, EdgePolicy } from "../../components/edge/manifest.ts";
 import { cloudflareApi } from "../../components/edge/transport.ts";
 import type { BakePolicy } from "../../components/gates/policy.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import { type ReleaseEntry, seconds } from "./fields.ts";
-import type { EnvironmentName, SystemContext } from "./read.ts";
+import type { SystemContext } from "./read.ts";
 
 /** Fields of a leg on Cloudflare's edge. Descriptions are what an error gives as "allowed". */
 

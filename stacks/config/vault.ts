@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isDisposable } from "../../components/rollout/environment.ts";
 import type { SystemContext } from "./read.ts";
 
 /** The vault of an environment, namespace `vault` (CHR-11). */
@@ -72,7 +73,7 @@ export function vaultChecks(
   systems: readonly string[] = vaultSystems,
 ): void {
   const { folder, bucket, region, endpoint, configuration, secrets } = config;
-  if (environment !== "development") {
+  if (!isDisposable(environment)) {
     if (folder !== undefined)
       problem("folder", JSON.stringify(folder), "vault:bucket: a folder is lost with its box");
     if (bucket === undefined && folder === undefined)

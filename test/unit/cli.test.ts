@@ -93,7 +93,9 @@ describe("the command line", () => {
     expect(code).toBe(0);
     const names = [...out.matchAll(/^ {2}([a-z]+)(?: \[| <|\s)/gm)].map(([, name]) => name);
     expect(names).toEqual(
-      "up preview release rollback flip stop history status recover doctor start destroy help".split(" "),
+      "up preview release rollback flip stop history status recover doctor start destroy integration help".split(
+        " ",
+      ),
     );
   });
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { gateSpec } from "../../components/gates/gate-spec.ts";
 import type { GateStep } from "../../components/gates/gated-leg.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import { fingerprint } from "../../components/rollout/fingerprint.ts";
 import type { ReleaseEntry } from "../../stacks/config/fields.ts";
-import type { EnvironmentName } from "../../stacks/config/read.ts";
 import { type SanctumConfig, sanctumChecks, sanctumSchema } from "../../stacks/sanctum.config.ts";
 import { gatesOf, type SanctumStack, sanctumLocally, sanctumManifest } from "../../stacks/sanctum.ts";
 

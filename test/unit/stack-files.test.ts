@@ -51,18 +51,18 @@ const secrets = [
 ];
 
 /** The file as its owner has completed it. */
-function completed(config: Config): RawConfig {
+function completed(config: Config, set: readonly string[] = secrets): RawConfig {
   const text = JSON.stringify(config).replaceAll(/(?<![0-9a-f])0{32,64}(?![0-9a-f])/g, (zeros) =>
     "a".repeat(zeros.length),
   );
   const raw = plain(JSON.parse(text) as Config);
   for (const key of ["chrono:box", "pod:box", "deia:box"]) {
-    const { value } = raw.get(key) as { value: Config };
-    raw.set(key, { value: { ...value, hostKey: "ssh-ed25519 AAAAC3Nza" }, secret: false });
+    const value = raw.get(key)?.value as Config | undefined;
+    if (value) raw.set(key, { value: { ...value, hostKey: "ssh-ed25519 AAAAC3Nza" }, secret: false });
   }
   const { host, name } = config["traider:database"] as { host: string; name: string };
   const values = new Map([["traider:databaseUrl", `postgresql://backup:secret@${host}/${name}`]]);
-  for (const key of secrets) raw.set(key, { value: values.get(key) ?? "secret", secret: true });
+  for (const key of set) raw.set(key, { value: values.get(key) ?? "secret", secret: true });
   return raw;
 }
 
@@ -133,6 +133,16 @@ describe("the stacks' files", () => {
     expect(problemsOf(stack, plain(committed(stack)))).toEqual(
       [...accounts, ...zones, ...images, ...hostKeys, ...asked].toSorted(),
     );
+  });
+
+  test("testing is TRAIDER's alone, asks for what only its owner knows, and is right once that is set", () => {
+    const testing = committed("testing");
+    const owned = ["traider:dbPassword", "traider:jwtSecret"];
+    expect(problemsOf("testing", plain(testing))).toEqual(["traider:cluster.bakerImage", ...owned]);
+    const raw = completed(testing, [...owned, "switchyard:fingerprintKey"]);
+    expect(problemsOf("testing", raw)).toEqual([]);
+    const more = new Map([...raw, ["deia:ollama", { value: "http://localhost:11434", secret: false }]]);
+    expect(problemsOf("testing", more)).toEqual(["deia:…"]);
   });
 
   test.each(["staging", "production"])("%s is right once that is set", (stack) => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { EnvironmentName } from "../../stacks/config/read.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import {
   type TraiderConfig,
   traiderChecks,
@@ -114,6 +114,40 @@ describe("TRAIDER's environments (TRD-1)", () => {
         "features.debugMode: found true; allowed: false in production (TRD-1)",
       ],
     );
+  });
+
+  const testing = {
+    database: { host: "testing-db.traider.example", name: "traider_test" },
+    integration: { command: ["pytest", "tests/integration"] },
+  };
+  it("is in testing of development's size, and backs nothing up: it is gone after the run", () => {
+    const config = configOf({ ...testing, vaultImage: undefined });
+    const problems: string[] = [];
+    traiderChecks(config, { environment: "testing", problem: (key) => problems.push(key) });
+    expect(problems).toEqual([]);
+    const [backend] = traiderManifest(stackOf("testing", config), "v1", { images }).services;
+    expect(backend?.resources).toEqual({ cpu: "500m", memory: "512Mi" });
+    expect(backend?.environment).toMatchObject({
+      ENVIRONMENT: "testing",
+      DATABASE_HOST: "testing-db.traider.example",
+      DATABASE_NAME: "traider_test",
+      LIVE_TRADING: "false",
+      DEBUG_MODE: "false",
+    });
+  });
+
+  it("wants words and a database of their own for the tests of testing, and has no such words elsewhere", () => {
+    expect(problemsOf("testing", configOf())).toEqual([
+      "integration.command: found nothing; allowed: the words of the integration tests",
+      "database.name: found nothing; allowed: a database for these tests alone, and database.host where it is",
+    ]);
+    const stolen = { ...testing, database: { host: "elsewhere", name: "traider_prod" } };
+    expect(problemsOf("testing", configOf(stolen))).toEqual([
+      "database.name: found traider_prod, which is production's; allowed: a database for these tests alone, and database.host where it is",
+    ]);
+    expect(problemsOf("staging", configOf({ integration: testing.integration }))).toEqual([
+      "integration: found words; allowed: none outside testing: the tests write",
+    ]);
   });
 
   it("names every size and database that is not the environment's own", () => {

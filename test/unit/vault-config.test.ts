@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { EnvironmentName } from "../../stacks/config/read.ts";
+import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import {
   type VaultConfig,
   vaultChecks,

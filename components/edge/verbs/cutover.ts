@@ -8,6 +8,7 @@ import {
   withdraw,
 } from "../../rollout/cutover/machine.ts";
 import type { Failure } from "../../rollout/cutover/state.ts";
+import { isDisposable } from "../../rollout/environment.ts";
 import type { WorkerApi } from "../api.ts";
 import { FrontWriter, readFront } from "../front.ts";
 import { readPlaced } from "../records.ts";
@@ -65,7 +66,7 @@ export async function withdrawTraffic(api: WorkerApi, system: string, because?: 
   const [front, placed] = await Promise.all([readFront(api), readPlaced(api)]);
   if (!front || !placed?.closed || front.deploymentId === null) return;
   const { confirmed } = front.state.cutover;
-  if (confirmed !== null && !because && placed.closed.record.environment !== "development") {
+  if (confirmed !== null && !because && !isDisposable(placed.closed.record.environment)) {
     requireArmed(system, front.state.armed);
   }
   await alone(api, async () => withdraw(await EdgeCutoverTarget.open(api), because ?? null));

@@ -4,6 +4,7 @@ import { edgeDriver } from "../../../components/edge/driver.ts";
 import { EdgeLeg } from "../../../components/edge/leg.ts";
 import type { EdgeManifest } from "../../../components/edge/manifest.ts";
 import { chronoRules } from "../../../components/gates/tables.ts";
+import type { EnvironmentName } from "../../../components/rollout/environment.ts";
 import { secretRevisions } from "../../../components/rollout/fingerprint.ts";
 import { resolveReleases } from "../../../components/rollout/releases.ts";
 import { Rollout } from "../../../components/rollout/rollout.ts";
@@ -18,7 +19,6 @@ import {
 } from "../../../stacks/config/edge.ts";
 import type { ReleaseEntry } from "../../../stacks/config/fields.ts";
 import type { Pins } from "../../../stacks/config/pins.ts";
-import type { EnvironmentName } from "../../../stacks/config/read.ts";
 
 /** One system with one leg on the edge, as a runbook would write it; trial.json in the checkout is its config. */
 export interface Trial {

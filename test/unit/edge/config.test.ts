@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { EnvironmentName } from "../../../components/rollout/environment.ts";
 import { edge, edgeChecks, edgePlace } from "../../../stacks/config/edge.ts";
-import type { EnvironmentName } from "../../../stacks/config/read.ts";
 
 const account = "a".repeat(32);
 const zone = "1".repeat(32);

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { withdraw as withdrawTraffic } from "../../../rollout/cutover/machine.ts";
 import type { Failure } from "../../../rollout/cutover/state.ts";
+import { isDisposable } from "../../../rollout/environment.ts";
 import { BoxTarget } from "../box-target.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
@@ -14,7 +15,7 @@ export async function withdraw(host: Host, system: string, because?: Failure): P
   const { confirmed } = await readCutover(host, system);
   if (confirmed !== null && !because) {
     const { environment } = (await requireRelease(host, system, confirmed)).manifest;
-    if (environment !== "development") await requireArmed(host, system);
+    if (!isDisposable(environment)) await requireArmed(host, system);
   }
   await withdrawTraffic(new BoxTarget(host, system), because);
 }
