@@ -4,7 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
 import { checkout, type Environment } from "./checkout.ts";
-import { arrangement, guarded, nodeFolder, oldestNode } from "./environment.ts";
+import { arrangement, environmentOf, guarded, nodeFolder, oldestNode } from "./environment.ts";
 import { findGenerator } from "./generator.ts";
 import { type Found, findEngine, type Located } from "./locate.ts";
 import { oldestCli, pins } from "./pins.ts";
@@ -35,7 +35,7 @@ export interface Diagnosis {
 
 /**
  * Looks, builds nothing, changes nothing.
- * @param stack the stack it is asked for: staging and production need the vendors' plugins. @default "development"
+ * @param stack the stack it is asked for: outside development it needs the vendors' plugins. @default "development"
  */
 export async function diagnose(env: Environment = process.env, stack = "development"): Promise<Diagnosis> {
   const [engine, plugins, packages, node, git, go, generator, agent] = await Promise.all([
@@ -105,8 +105,9 @@ function described({ path, version, source }: Found): Pick<Finding, "found" | "v
   return { found: `${version} at ${path} (${source})`, version, path, source };
 }
 
-/** Development runs everything on this machine; staging and production speak to every vendor. */
-const needs = (stack: string, name: PluginName) => name === "command" || guarded(stack);
+/** Development runs everything on this machine, testing is a cluster; staging and production speak to every vendor. */
+const needs = (stack: string, name: PluginName) =>
+  name === "command" || (environmentOf(stack) === "testing" ? name === "kubernetes" : guarded(stack));
 
 function pluginFinding(
   { name, version, source, path }: Plugin,
@@ -211,7 +212,7 @@ async function goWanted(module: string): Promise<string> {
 async function agentFinding(env: Environment, stack: string): Promise<Finding> {
   const what = "ssh-agent";
   const mend = 'eval "$(ssh-agent)" && ssh-add';
-  const needed = guarded(stack);
+  const needed = guarded(stack) && environmentOf(stack) !== "testing";
   const why = needed ? "" : ` (not needed in ${stack})`;
   if (!env.SSH_AUTH_SOCK) return { what, ok: !needed, found: `none${why}`, ...(needed ? { mend } : {}) };
   // ssh-add -l: 0 = keys, 1 = an agent without keys, 2 = no agent behind the socket.
@@ -240,7 +241,9 @@ async function exportLines(
   const path = [...first.map(quoted), '"$PATH"', ...last.map(quoted)].join(delimiter);
   const passphrase = env.PULUMI_CONFIG_PASSPHRASE ?? env.PULUMI_CONFIG_PASSPHRASE_FILE;
   const development =
-    stack === "development" && passphrase === undefined ? ["export PULUMI_CONFIG_PASSPHRASE="] : [];
+    environmentOf(stack) === "development" && passphrase === undefined
+      ? ["export PULUMI_CONFIG_PASSPHRASE="]
+      : [];
   const offline = last.length > 0 ? ["export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true"] : [];
   return [`export PATH=${path}`, ...development, ...offline];
 }

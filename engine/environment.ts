@@ -26,7 +26,7 @@ export interface EngineEnvironment {
   readonly command: string;
   /** Everything it and what it starts need: pass it whole to `spawn`. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Plugins that are bundled stand-ins in this environment; none in staging and production but in a recorded test. */
+  /** Plugins that are bundled stand-ins in this environment; none outside development but in a recorded test. */
   readonly standIns: readonly Plugin[];
 }
 
@@ -48,7 +48,7 @@ export async function engineEnvironment(options: EngineOptions = {}): Promise<En
       ...env,
       PATH: arranged(first, env.PATH ?? "", last),
       PULUMI_SKIP_UPDATE_CHECK: "true",
-      ...(options.stack === "development" ? await developmentDefaults(env) : {}),
+      ...(environmentOf(options.stack) === "development" ? await developmentDefaults(env) : {}),
       ...(looksForPlugins(options.stack, standIns) ? {} : offline),
     },
     standIns,
@@ -76,9 +76,12 @@ export async function arrangement(
   };
 }
 
+/** The environment that a stack is: the last part of a full name (`organisation/project/stack`). */
+export const environmentOf = (stack = ""): string => stack.split("/").at(-1) ?? "";
+
 /** Stacks in which only the vendors' plugins may run, but for tests that record. */
 export function guarded(stack: string | undefined): boolean {
-  return stack === "staging" || stack === "production";
+  return ["testing", "staging", "production"].includes(environmentOf(stack));
 }
 
 /** The stack a `pulumi` command line names, else the one PULUMI_STACK names. */
@@ -112,7 +115,7 @@ const offline = { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" };
 /** The engine looks for a plugin's release before it looks on PATH: 2.5 s for nothing where there is no network. */
 function looksForPlugins(stack: string | undefined, standIns: readonly Plugin[]): boolean {
   const recorded = standIns.some(({ source }) => source === "recorder");
-  return !recorded && (stack !== "development" || standIns.length === 0);
+  return !recorded && (environmentOf(stack) !== "development" || standIns.length === 0);
 }
 
 /** Folder of the Node that runs the program: the project's own, else the one running this. */

@@ -18,8 +18,11 @@ fi
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
+# Every test has a checkout of its own: what Node has compiled for one serves the others.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+results=$work/results.json
+export NODE_COMPILE_CACHE="$work/compiled"
 code=0
 vitest run --reporter=default --reporter=json --outputFile.json="$results" "$@" || code=$?
 node test/support/count.ts "$results" "$code" || code=1

@@ -84,7 +84,9 @@ describe("the environment of the engine", () => {
     expect(await pick(undefined)).toEqual({});
   });
 
-  it.each(["staging", "production"])("has no stand-in in %s, even one that PATH names", async (stack) => {
+  it.each([
+    ...["testing", "staging", "production", "organization/switchyard/production"],
+  ])("has no stand-in in %s, even one that PATH names", async (stack) => {
     await installed();
     env.PATH = [env.PATH, standIns].join(delimiter);
     const found = await engineEnvironment({ stack, env, progress: neverBuild });
@@ -143,6 +145,16 @@ describe("doctor", () => {
       "export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
     ]);
     expect(diagnosisText(diagnosis)).toContain("For plain `pulumi` in this folder:\nexport PATH=");
+  });
+
+  it("asks for the cluster's plugin alone in testing, which has neither box nor cloud", async () => {
+    expect(found(await diagnose(env, "testing"))).toMatchObject({
+      "plugin command": "missing only the bundled stand-in, which testing refuses",
+      "plugin kubernetes": "missing none",
+      "plugin aws": "ok none (not needed in testing)",
+      "plugin cloudflare": "ok none (not needed in testing)",
+      "ssh-agent": "ok none (not needed in testing)",
+    });
   });
 
   it("names the command that mends each thing missing", async () => {
