@@ -322,11 +322,18 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
   test("what is removed is gone: unit, container, files; what serves is refused", async () => {
     const v1 = manifestOf("v1");
     const v2 = manifestOf("v2", { provides: 2 });
+    const started = async () => {
+      const unit = `pod-api-${fingerprint(v1)}.service`;
+      return (await box.ssh(`systemctl show -P ActiveEnterTimestampMonotonic ${unit}`)).stdout.trim();
+    };
+    const before = await started();
+    expect(before).toMatch(/^[1-9]\d*$/);
     const refused = await verb(words("remove", v1));
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("serves at this moment");
     await mustVerb(words("remove", v2));
     expect(await containers(box)).toEqual([`pod-${fingerprint(v1)}-api-1 running`]);
+    expect(await started()).toBe(before);
     const calls = (await takeCalls(box)).map(({ words: [, , project, , , ...rest] }) =>
       [project, ...rest].join(" "),
     );

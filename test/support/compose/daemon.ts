@@ -36,7 +36,10 @@ const containers = new Map<string, Container>();
 
 const server = createServer((socket) => {
   socket.on("error", () => {});
-  createInterface({ input: socket }).once("line", (line) => {
+  const lines = createInterface({ input: socket });
+  // It passes the socket's errors on: a client that is gone while its container still prints ends nothing here.
+  lines.on("error", () => {});
+  lines.once("line", (line) => {
     const { caller, order } = JSON.parse(line) as Call;
     if (order.what !== "list") appendFileSync(callsFile, `${JSON.stringify(caller)}\n`);
     carryOut(order, socket).then(

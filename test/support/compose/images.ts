@@ -75,8 +75,17 @@ export async function putImage(box: Box, { version, migrations = {} }: ImageOpti
 
 /** Containers that the stand-in has, each with whether it runs. */
 export async function containers(box: Box): Promise<string[]> {
-  const ask = `const s=require("net").connect("${daemonSocket}");s.write('{"caller":null,"order":{"what":"list"}}\\n');let t="";s.on("data",d=>{t+=d;if(t.includes("exit")){for(const l of t.trim().split("\\n"))process.stdout.write(JSON.parse(l).out??"");process.exit()}})`;
-  const { stdout } = await box.ssh("node -", { stdin: ask });
+  const ask = [
+    `const socket = require("net").connect("${daemonSocket}");`,
+    `socket.write('{"caller":null,"order":{"what":"list"}}\\n');`,
+    `require("readline").createInterface({ input: socket }).on("line", (line) => {`,
+    `  const { out, exit } = JSON.parse(line);`,
+    `  if (out !== undefined) process.stdout.write(out);`,
+    `  if (exit !== undefined) socket.destroy();`,
+    `});`,
+  ].join("\n");
+  const { code, stdout, stderr } = await box.ssh("node -", { stdin: ask });
+  if (code !== 0) throw new Error(`the stand-in engine did not say what it has: ${stderr}`);
   return stdout.trim().split("\n").filter(Boolean);
 }
 
