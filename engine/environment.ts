@@ -1,7 +1,9 @@
 /** The environment in which the Pulumi CLI does this project's work, on any machine. */
+
 import { mkdir, readFile, realpath } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { environmentOf } from "../components/rollout/environment.ts";
 import type { Progress } from "./build.ts";
 import { checkout, type Environment } from "./checkout.ts";
 import { type Found, locateEngine } from "./locate.ts";
@@ -76,12 +78,9 @@ export async function arrangement(
   };
 }
 
-/** The environment that a stack is: the last part of a full name (`organisation/project/stack`). */
-export const environmentOf = (stack = ""): string => stack.split("/").at(-1) ?? "";
-
 /** Stacks in which only the vendors' plugins may run, but for tests that record. */
 export function guarded(stack: string | undefined): boolean {
-  return ["testing", "staging", "production"].includes(environmentOf(stack));
+  return (environmentOf(stack) ?? "development") !== "development";
 }
 
 /** The stack a `pulumi` command line names, else the one PULUMI_STACK names. */

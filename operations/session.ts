@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
-import { environments, isDisposable } from "../components/rollout/environment.ts";
-import { type Backend, findBackend, shortName } from "./backend.ts";
+import { environmentOf, isDisposable } from "../components/rollout/environment.ts";
+import { type Backend, findBackend } from "./backend.ts";
 import type { Engine } from "./engine.ts";
 import { ask } from "./engine.ts";
 import { type BackendEntry, numberVersions, type StackVersion } from "./history.ts";
@@ -49,8 +49,7 @@ export interface Session extends Omit<Surroundings, "engine"> {
   readonly command: string;
 }
 
-export const disposable = ({ stack }: Pick<Session, "stack">): boolean =>
-  isDisposable(environments.find((name) => name === shortName(stack)));
+export const disposable = ({ stack }: Pick<Session, "stack">): boolean => isDisposable(environmentOf(stack));
 
 export const readPins = (session: Session): Promise<StackFile> =>
   readStackFile(session.checkout, session.stack);

@@ -1,4 +1,4 @@
-import { type EnvironmentName, environments } from "../components/rollout/environment.ts";
+import { type EnvironmentName, environmentOf } from "../components/rollout/environment.ts";
 import type { LegAddress } from "../components/rollout/leg.ts";
 import { box as boxField } from "./config/box.ts";
 import { type ClusterConfig, clusterAddress, cluster as clusterField } from "./config/cluster.ts";
@@ -18,7 +18,7 @@ export function legAddresses(
   stack: string,
   config: Readonly<Record<string, unknown>>,
 ): Map<string, NamedAddress[]> {
-  const environment = environments.find((name) => name === stack.split("/").at(-1));
+  const environment = environmentOf(stack);
   const systems = systemNames.map(
     (system) => [system, environment ? legsOf(system, environment, config) : []] as const,
   );

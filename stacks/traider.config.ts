@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { traiderRules } from "../components/gates/tables.ts";
-import type { EnvironmentName } from "../components/rollout/environment.ts";
-import { isDisposable } from "../components/rollout/environment.ts";
+import { type EnvironmentName, isDisposable } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";

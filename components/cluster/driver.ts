@@ -63,7 +63,7 @@ async function cutOver(api: ClusterApi, system: string, request: CutoverRequest)
   return { held: false, failure: { ...failure, journal: [...failure.journal, ...journal] } };
 }
 
-/** Outside development only while armed (`switchyard destroy --arm`), or because another leg failed. */
+/** In staging and production only while armed (`switchyard destroy --arm`), or because another leg failed. */
 async function withdraw(api: ClusterApi, system: string, because: Failure | null): Promise<void> {
   const remembered = await new Memory(api, system).read();
   const { confirmed } = stateOf(remembered);

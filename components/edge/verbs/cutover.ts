@@ -59,7 +59,7 @@ export async function cutover(
 }
 
 /**
- * Takes the Worker out of traffic: outside development only while armed (`switchyard destroy --arm`), or because
+ * Takes the Worker out of traffic: in staging and production only while armed (`switchyard destroy --arm`), or because
  * another leg of the system's first release failed.
  */
 export async function withdrawTraffic(api: WorkerApi, system: string, because?: Failure): Promise<void> {
