@@ -44,7 +44,7 @@ export type ChronoConfig = z.infer<typeof chronoSchema> & {
 export function chronoChecks(config: ChronoConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
-  checkAlerts(config, chronoRules, context);
+  checkAlerts(config, chronoRules, config.edge === undefined ? ["box"] : ["box", "edge"], context);
   checkSettings(config, ["api", "dashboard", "oracle"], problem);
   checkWorkers(config, context);
   checkBox("chrono", config.box, context);

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { DeclaredConnections } from "../components/box/toolkit/connections.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
+import { bakeSight } from "../components/gates/policy.ts";
 import { chronoRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
@@ -42,6 +43,7 @@ export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions)
     api: urlOf(config, "api"),
     dashboard: urlOf(config, "dashboard"),
     ...addressOfWorkers(stack),
+    bake: bakeSight(chronoPolicy(stack)),
     ...backupsOf(legs),
   };
 }

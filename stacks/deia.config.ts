@@ -80,7 +80,7 @@ export type DeiaConfig = z.infer<typeof deiaSchema> & {
 export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
-  checkAlerts(config, deiaRules, context);
+  checkAlerts(config, deiaRules, ["box"], context);
   checkSettings(config, ["controller"], problem);
   checkBox("deia", config.box, context);
   if (environment === "development") return;

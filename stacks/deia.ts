@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Checklist } from "../components/box/toolkit/checklist.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
+import { bakeSight } from "../components/gates/policy.ts";
 import { deiaRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf } from "../components/rollout/leg.ts";
@@ -43,7 +44,13 @@ export async function deia(
   const legs = [box];
   const releases = resolveReleases("deia", config, legs, newReceipt);
   new Rollout("deia", { legs, releases, newReceipt }, opts);
-  return { live: config.live ?? null, kept: config.kept, controller: urlOf(config), ...backupsOf(legs) };
+  return {
+    live: config.live ?? null,
+    kept: config.kept,
+    controller: urlOf(config),
+    bake: bakeSight(deiaPolicy(stack)),
+    ...backupsOf(legs),
+  };
 }
 
 export function deiaManifest(stack: DeiaStack, name: string, entry: ReleaseEntry): ReleaseManifest {

@@ -116,7 +116,7 @@ export function publishes(config: PodConfig, environment: EnvironmentName): bool
 export function podChecks(config: PodConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
-  checkAlerts(config, podRules, context);
+  checkAlerts(config, podRules, ["box", "cluster", "edge"], context);
   checkSettings(config, ["api", "mcp"], problem);
   checkCluster(config.cluster, context);
   edgeChecks(config.edge, context);

@@ -1,6 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
-import type { BakePolicy } from "../components/gates/policy.ts";
+import { type BakePolicy, bakeSight } from "../components/gates/policy.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import { type Release, resolveReleases } from "../components/rollout/releases.ts";
@@ -50,6 +50,7 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
     live: config.live ?? null,
     kept: config.kept,
     ...addressesOf(stack),
+    bake: bakeSight(podPolicy(stack)),
     ...backupsOf(legs),
     evidence,
   };

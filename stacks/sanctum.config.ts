@@ -96,7 +96,7 @@ export function sanctumImage(
 export function sanctumChecks(config: SanctumConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
-  checkAlerts(config, sanctumRules, context);
+  checkAlerts(config, sanctumRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, sanctumServices, problem);
   checkCluster(config.cluster, context);
   if (config.cluster === "local") {

@@ -4,6 +4,7 @@ import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
 import { GatedLeg, type GateStep } from "../components/gates/gated-leg.ts";
 import { sanctumTests } from "../components/gates/limits.ts";
+import { bakeSight } from "../components/gates/policy.ts";
 import { sanctumRules } from "../components/gates/tables.ts";
 import type { EnvironmentName } from "../components/rollout/environment.ts";
 import type { Leg, LegRelease } from "../components/rollout/leg.ts";
@@ -43,7 +44,13 @@ export async function sanctum(site: Site, opts?: pulumi.ComponentResourceOptions
   const releases = resolveReleases("sanctum", config, [leg], newReceipt);
   new Rollout("sanctum", { legs: [leg], releases, newReceipt }, opts);
   const evidence = releases.map(({ name }) => leg.evidenceOf(name, imagesOf(config, name)));
-  return { live: config.live ?? null, kept: config.kept, ...addressesOf(config), evidence };
+  return {
+    live: config.live ?? null,
+    kept: config.kept,
+    ...addressesOf(config),
+    bake: bakeSight(sanctumPolicy(stack)),
+    evidence,
+  };
 }
 
 async function openLeg(site: Site, stack: SanctumStack): Promise<Leg<object>> {

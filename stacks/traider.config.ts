@@ -142,7 +142,7 @@ export function traiderMigrationImage(
 export function traiderChecks(config: TraiderConfig, context: SystemContext): void {
   const { environment, problem } = context;
   checkPins(config, problem);
-  checkAlerts(config, traiderRules, context);
+  checkAlerts(config, traiderRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
   checkEnvironment(config, context);

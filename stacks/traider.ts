@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest, ClusterService } from "../components/cluster/manifest.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
+import { bakeSight } from "../components/gates/policy.ts";
 import { traiderRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
@@ -39,7 +40,13 @@ export async function traider(site: Site, opts?: pulumi.ComponentResourceOptions
   const leg = config.cluster === "local" ? await localLeg(site) : await clusterLeg(site, config.cluster);
   const releases = resolveReleases("traider", config, [leg], newReceipt);
   new Rollout("traider", { legs: [leg], releases, newReceipt }, opts);
-  return { live: config.live ?? null, kept: config.kept, ...addressesOf(config), ...backupsOf([leg]) };
+  return {
+    live: config.live ?? null,
+    kept: config.kept,
+    ...addressesOf(config),
+    bake: bakeSight(traiderPolicy(stack)),
+    ...backupsOf([leg]),
+  };
 }
 
 async function clusterLeg(site: Site, cluster: Exclude<ClusterConfig, "local">): Promise<Leg> {

@@ -18,6 +18,8 @@ export interface Watch {
   readonly front: string;
   readonly worker: string;
   readonly seconds: number;
+  /** The release has served a whole bake before. */
+  readonly proved: boolean;
   /** The release's share of the traffic while it is watched. */
   readonly percent: number;
   readonly emergencyStop: () => Promise<EmergencyStop | null>;
@@ -29,13 +31,15 @@ export interface Watch {
  * later; it is not read here.
  */
 export async function bake(watch: Watch): Promise<Finding | null> {
-  const { policy, seconds, percent, next } = watch;
+  const { policy, seconds, percent, next, proved } = watch;
   const { health } = next.record.manifest;
   const result = await bakeRelease({
     rules: measurable(policy.rules),
-    services: [{ name: service, kind: "serving", health, metrics: false }],
+    services: [{ name: service, kind: "serving", health, metrics: false, asked: true }],
     database: false,
     seconds,
+    proved,
+    ...(policy.checkSeconds === undefined ? {} : { checkSeconds: policy.checkSeconds }),
     scrapeSeconds: policy.scrapeSeconds,
     healthSeconds: policy.healthSeconds,
     sampler: new FrontSampler(watch),
@@ -63,6 +67,7 @@ class FrontSampler implements Sampler {
   private readonly watch: Watch;
   private readonly headers: Readonly<Record<string, string>>;
   private readonly requests: RequestProbes;
+  private nextCheck = 0;
 
   constructor(watch: Watch) {
     const { worker, next, percent, front, policy } = watch;
@@ -79,6 +84,8 @@ class FrontSampler implements Sampler {
 
   async sample(): Promise<Readonly<Record<string, ServiceSample>>> {
     const { front, next, policy } = this.watch;
+    if (performance.now() < this.nextCheck) return { [service]: { probes: this.requests.take(service) } };
+    this.nextCheck = performance.now() + (policy.checkSeconds ?? 0) * 1000;
     const url = `${front}${next.record.manifest.health}`;
     const answer = await ask(url, { headers: this.headers, seconds: Math.max(1, policy.scrapeSeconds) });
     return { [service]: { probes: [asProbe("health", answer), ...this.requests.take(service)] } };

@@ -91,7 +91,7 @@ export class EdgeCutoverTarget implements CutoverTarget {
     const handle = handleFile(this.api.address);
     const emergencyStop = () => readHandle(handle, state.cutover.pending?.receipt);
     const all = { next, policy: this.policy, front: this.front, worker: this.worker, emergencyStop };
-    const watch = (seconds: number, percent: number) => bake({ ...all, seconds, percent });
+    const watch = (seconds: number, percent: number) => bake({ ...all, seconds, percent, proved: short });
     const [first, ...later] = this.stepsTo(state.cutover, fingerprint);
     if (first) {
       const bad = await watch(first.seconds, first.percent);

@@ -2,13 +2,13 @@ import { performance } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import type { EmergencyStop } from "./emergency-stop.ts";
 import { Observation, type Verdict } from "./observation.ts";
-import { fitTable, type RuleTable } from "./rules.ts";
+import { fitTable, patienceSeconds, type RuleTable } from "./rules.ts";
 import type { Probe, ServiceSample, WatchedService } from "./seen.ts";
 
 /**
  * The bake, once for every target: watches a release that takes traffic and judges it by its system's rule table. A
- * broken rule ends it at once, so does an emergency stop; one that is not measured yet when the time is over gets a
- * little more, and no verdict by then is a bad one.
+ * broken rule ends it at once, so does an emergency stop. One that has seen too little to judge when its time is over
+ * goes on, bounded, and no verdict by then is a bad one.
  */
 
 export interface BakeArgs {
@@ -19,6 +19,10 @@ export interface BakeArgs {
   readonly database: boolean;
   readonly seconds: number;
   readonly scrapeSeconds: number;
+  /** Seconds between two checks of health and database. @default scrapeSeconds */
+  readonly checkSeconds?: number;
+  /** The release has served a whole bake before. @default false */
+  readonly proved?: boolean;
   /** How long a singleton, which the cutover has only just started, may take until it answers for the first time. */
   readonly healthSeconds: number;
   readonly sampler: Sampler;
@@ -61,19 +65,20 @@ export interface BakeResult {
 }
 
 export async function bakeRelease(args: BakeArgs): Promise<BakeResult> {
-  const { clock = ownClock, sampler, scrapeSeconds } = args;
+  const { clock = ownClock, sampler, seconds, scrapeSeconds, proved = false } = args;
+  const { checkSeconds = scrapeSeconds } = args;
   const observation = new Observation({
-    rules: fitTable(args.rules, args.seconds, scrapeSeconds),
-    services: args.services.map(({ name, kind, metrics }) => ({ name, kind, metrics })),
+    ...fitTable(args.rules, { seconds, checkSeconds, proved }),
+    seconds,
+    services: args.services.map(({ health: _, ...watched }) => watched),
     database: args.database,
-    minimumRequests: 10,
-    staleSeconds: Math.max(5, scrapeSeconds * 3),
+    staleSeconds: Math.max(5, checkSeconds * 3),
   });
   // Until a singleton has answered once, its health is a question of time.
   const starting = new Map(args.services.filter(isSingleton).map((service) => [service.name, service]));
   const begin = clock.now();
-  const end = begin + args.seconds * 1000;
-  const patience = end + Math.max(2, scrapeSeconds * 5) * 1000;
+  const end = begin + seconds * 1000;
+  const patience = end + patienceSeconds(seconds) * 1000;
   try {
     for (;;) {
       const taken = await inTime(sampler.sample(), longestSample(scrapeSeconds));

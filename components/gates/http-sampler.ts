@@ -1,16 +1,18 @@
 import { ask } from "./ask.ts";
 import type { Sampler } from "./bake.ts";
 import { readScrape, type ScrapeOptions } from "./metrics.ts";
-import { countersOf } from "./observation.ts";
+import { namedMetrics } from "./observation.ts";
 import { asProbe, RequestProbes } from "./request-probes.ts";
 import type { RuleTable } from "./rules.ts";
-import type { InstanceScrapes, Probe, ServiceSample } from "./seen.ts";
+import type { DoorTotals, InstanceScrapes, Probe, ServiceSample } from "./seen.ts";
 
 /** Samples services that answer over HTTP: health and metrics of each process, requests through the front door. */
 export interface HttpSamplerArgs {
   readonly services: readonly SampledService[];
   readonly rules: RuleTable;
   readonly scrapeSeconds: number;
+  /** Seconds between two checks of health and database. @default every sample makes one */
+  readonly checkSeconds?: number;
   readonly probes: {
     /** Paths asked in turn through each service's door. */
     readonly paths: readonly string[];
@@ -32,6 +34,8 @@ export interface SampledService {
   readonly metrics?: string;
   /** Origin at which users ask it; absent: nobody does. */
   readonly door?: string;
+  /** What that door counted of the release since it began; null: it could not be asked. */
+  readonly doorTotals?: () => Promise<DoorTotals | null>;
   /** What the target knows of its processes: crashes and memory; replicas summed. */
   readonly unit?: () => Promise<NonNullable<ServiceSample["unit"]>>;
   /** Asks the database it depends on; see database-probe.ts. */
@@ -41,6 +45,8 @@ export interface SampledService {
 export class HttpSampler implements Sampler {
   private readonly args: HttpSamplerArgs;
   private readonly requests: RequestProbes;
+  /** When each service is checked again; absent until it has been well once, because a process may still be starting. */
+  private readonly nextCheck = new Map<string, number>();
 
   constructor(args: HttpSamplerArgs) {
     this.args = args;
@@ -61,16 +67,28 @@ export class HttpSampler implements Sampler {
 
   private async one(service: SampledService): Promise<ServiceSample> {
     const processes = await service.processes();
-    const [unit, health, database, metrics] = await Promise.all([
+    const due = performance.now() >= (this.nextCheck.get(service.name) ?? 0);
+    const [unit, health, database, metrics, door] = await Promise.all([
       service.unit?.(),
-      this.health(service, processes),
-      service.database?.(),
+      due ? this.health(service, processes) : undefined,
+      due ? service.database?.() : undefined,
       service.metrics === undefined ? undefined : this.metrics(service, service.metrics, processes),
+      service.doorTotals?.(),
     ]);
+    const { checkSeconds } = this.args;
+    const known = health?.ok || this.nextCheck.has(service.name);
+    if (due && known && checkSeconds !== undefined) {
+      this.nextCheck.set(service.name, performance.now() + checkSeconds * 1000);
+    }
     return {
-      probes: [health, ...(database ? [database] : []), ...this.requests.take(service.name)],
+      probes: [
+        ...(health ? [health] : []),
+        ...(database ? [database] : []),
+        ...this.requests.take(service.name),
+      ],
       ...(unit ? { unit } : {}),
       ...(metrics ? { metrics } : {}),
+      ...(door ? { door } : {}),
     };
   }
 
@@ -90,7 +108,7 @@ export class HttpSampler implements Sampler {
   ): Promise<InstanceScrapes> {
     const options: ScrapeOptions = {
       ownPaths: [service.health, path],
-      counters: countersOf(this.args.rules),
+      ...namedMetrics(this.args.rules),
     };
     const scrapes = await Promise.all(
       processes.map(async (origin) => [origin, await scrapeOf(`${origin}${path}`, options)] as const),

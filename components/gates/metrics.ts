@@ -22,8 +22,13 @@ export interface Scrape {
   readonly latency: Histogram | null;
   /** Whether every request series names its path, so that probes and scrapes are not among `requests`. */
   readonly pathsTold: boolean;
-  /** Every counter asked for, summed over its labels; 0 where it has no series yet. */
-  readonly counters: Readonly<Record<string, number>>;
+  /**
+   * Every counter asked for, summed over its labels. One that is declared (`# TYPE`) and has no series yet is 0; null:
+   * this process does not show it, or shows a gauge of that name.
+   */
+  readonly counters: Readonly<Record<string, number | null>>;
+  /** Every gauge asked for, the highest of its labels; null: this process does not show it. */
+  readonly gauges: Readonly<Record<string, number | null>>;
   readonly cpuSeconds: number | null;
   readonly residentBytes: number | null;
 }
@@ -33,6 +38,8 @@ export interface ScrapeOptions {
   readonly ownPaths: readonly string[];
   /** Application counters that rules name, @example ["ftso_submissions_failed_total"] */
   readonly counters: readonly string[];
+  /** Application gauges that rules name, @example ["queue_length"]; default none. */
+  readonly gauges?: readonly string[];
 }
 
 interface Series {
@@ -56,6 +63,17 @@ export function readScrape(text: string, options: ScrapeOptions): Scrape {
     );
   };
   const named = (name: string) => all.filter((series) => series.name === name);
+  const types = declaredTypes(text);
+  const counterOf = (name: string): number | null => {
+    const type = types.get(name);
+    if (type !== undefined && type !== "counter" && type !== "untyped") return null;
+    const series = named(name);
+    return series.length === 0 && type === undefined ? null : sum(series);
+  };
+  const gaugeOf = (name: string): number | null => {
+    const values = named(name).map(({ value }) => value);
+    return values.length === 0 ? null : Math.max(...values);
+  };
   const buckets = named(`${latencyHistogram}_bucket`).filter((series) => !isOwn(series));
   const byStatus = [named(requestCounter), named(`${latencyHistogram}_count`)];
   const requests = byStatus.find((found) => found.length > 0) ?? [];
@@ -70,7 +88,8 @@ export function readScrape(text: string, options: ScrapeOptions): Scrape {
     errors: errors ? sum(errors) : null,
     latency: buckets.length === 0 ? null : histogramOf(buckets),
     pathsTold: requests.every((series) => firstLabel(series, pathLabels) !== undefined),
-    counters: Object.fromEntries(options.counters.map((name) => [name, sum(named(name))])),
+    counters: Object.fromEntries(options.counters.map((name) => [name, counterOf(name)])),
+    gauges: Object.fromEntries((options.gauges ?? []).map((name) => [name, gaugeOf(name)])),
     cpuSeconds: cpu.length === 0 ? null : sum(cpu),
     residentBytes: resident.length === 0 ? null : sum(resident),
   };
@@ -81,6 +100,7 @@ export interface Increase {
   readonly requests: number | null;
   readonly errors: number | null;
   readonly latency: Histogram | null;
+  /** Counters that the process shows. */
   readonly counters: Readonly<Record<string, number>>;
   readonly cpuSeconds: number | null;
   /** Another process answered the second time: what it counted since it began is all that is known. */
@@ -90,14 +110,17 @@ export interface Increase {
 export function increaseBetween(before: Scrape, after: Scrape): Increase {
   const reset = wasReset(before, after);
   const since = (was: number | null, is: number | null) =>
-    is === null ? null : is - (reset ? 0 : (was ?? 0));
+    is === null ? null : is - (reset || is < (was ?? 0) ? 0 : (was ?? 0));
   return {
     requests: since(before.requests, after.requests),
     errors: since(before.errors, after.errors),
     latency:
       after.latency && before.latency && !reset ? subtract(after.latency, before.latency) : after.latency,
     counters: Object.fromEntries(
-      Object.entries(after.counters).map(([name, is]) => [name, since(before.counters[name] ?? 0, is) ?? 0]),
+      Object.entries(after.counters).flatMap(([name, is]) => {
+        const increase = since(before.counters[name] ?? 0, is);
+        return increase === null ? [] : [[name, increase]];
+      }),
     ),
     cpuSeconds: since(before.cpuSeconds, after.cpuSeconds),
     reset,
@@ -114,6 +137,26 @@ export function addHistograms(one: Histogram, other: Histogram): Histogram {
 export function countWithin(histogram: Histogram, seconds: number): number {
   const index = histogram.bounds.findLastIndex((bound) => bound <= seconds);
   return index < 0 ? 0 : histogram.counts[index]!;
+}
+
+/**
+ * How many of the observations took longer than `seconds`, linear within the bucket it falls into, as `quantile` is.
+ * `unknown`: so many more are in the last, open bucket, whose lower bound is not above `seconds`.
+ */
+export function slowerThan(
+  { bounds, counts }: Histogram,
+  seconds: number,
+): { readonly slower: number; readonly unknown: number } {
+  const total = counts.at(-1) ?? 0;
+  const index = bounds.findIndex((bound) => bound >= seconds);
+  const upper = bounds[index] ?? Number.POSITIVE_INFINITY;
+  const within = counts[index] ?? total;
+  if (upper === seconds) return { slower: total - within, unknown: 0 };
+  const lower = index > 0 ? bounds[index - 1]! : 0;
+  const below = index > 0 ? counts[index - 1]! : 0;
+  if (upper === Number.POSITIVE_INFINITY) return { slower: 0, unknown: total - below };
+  const share = (upper - seconds) / (upper - lower);
+  return { slower: total - within + (within - below) * share, unknown: 0 };
 }
 
 /**
@@ -158,6 +201,12 @@ function parseSeries(text: string): Series[] {
   return series;
 }
 
+/** What `# TYPE` lines say, by name. prom-client declares a counter with labels before it has its first series. */
+function declaredTypes(text: string): Map<string, string> {
+  const declared = text.matchAll(/^#[ \t]+TYPE[ \t]+(\S+)[ \t]+(\S+)/gm);
+  return new Map([...declared].map(([, name = "", type = ""]) => [name, type.trim()]));
+}
+
 function numberOf(text: string | undefined): number | null {
   if (text === undefined || text === "") return null;
   // prom-client writes "Nan".
@@ -187,6 +236,10 @@ function subtract(after: Histogram, before: Histogram): Histogram {
   };
 }
 
+/**
+ * Totals of the process itself that fall say that another one answers. One of the application's own that falls says so
+ * of nothing but itself.
+ */
 function wasReset(before: Scrape, after: Scrape): boolean {
   if (before.processStart !== null && after.processStart !== null) {
     if (before.processStart !== after.processStart) return true;
@@ -196,8 +249,7 @@ function wasReset(before: Scrape, after: Scrape): boolean {
     fell(before.requests, after.requests) ||
     fell(before.errors, after.errors) ||
     fell(before.cpuSeconds, after.cpuSeconds) ||
-    fell(before.latency?.counts.at(-1) ?? null, after.latency?.counts.at(-1) ?? null) ||
-    Object.entries(before.counters).some(([name, was]) => fell(was, after.counters[name] ?? null))
+    fell(before.latency?.counts.at(-1) ?? null, after.latency?.counts.at(-1) ?? null)
   );
 }
 

@@ -1,8 +1,17 @@
 import { stoppedBy } from "./emergency-stop.ts";
-import { failureReadings, increaseReadings, slopeReadings, trafficReadings } from "./readings.ts";
-import { measuredLine, type RuleLine } from "./report.ts";
-import { type Judgement, judge, type Reading, type Rule, type RuleTable } from "./rules.ts";
+import { failureReadings, increaseReadings, slopeReadings } from "./readings.ts";
+import { type Judged, measuredLine, type RuleLine } from "./report.ts";
+import {
+  applicationMetric,
+  isShare,
+  type Judgement,
+  judge,
+  type Reading,
+  type Rule,
+  type RuleTable,
+} from "./rules.ts";
 import { addSample, evidenceOf, nothingSeen, type Sample, type Seen, type WatchedService } from "./seen.ts";
+import { type Source, TrafficWatch } from "./traffic-watch.ts";
 
 /**
  * What was seen of a release while it bakes, and the verdict on it. The clock is the caller's: times are milliseconds
@@ -14,8 +23,10 @@ export interface ObservationOptions {
   readonly services: readonly WatchedService[];
   /** Whether the release depends on a database; without one databaseFailures does not apply. */
   readonly database: boolean;
-  /** Requests a reading of errorRate, p95 or p99 is made of at least. @default 20 */
-  readonly minimumRequests?: number;
+  /** The table is one for a bake that is shorter than it asks for (FittedTable). @default false */
+  readonly fitted?: boolean;
+  /** Length of the bake, in seconds: shares without a window of their own are judged as a whole then. @default 0 */
+  readonly seconds?: number;
   /** Seconds after which a service that is no longer measured is "no-verdict" again. @default 30 */
   readonly staleSeconds?: number;
 }
@@ -41,14 +52,25 @@ export interface Verdict {
 export class Observation {
   readonly #options: Required<ObservationOptions>;
   readonly #seen: ReadonlyMap<string, Seen>;
+  readonly #traffic: ReadonlyMap<string, Readonly<Record<Source, TrafficWatch>>>;
   #startedAt: number | null = null;
   #now = 0;
   #samples = 0;
   #stopped: { at: number; by: string; reason: string } | null = null;
 
   constructor(options: ObservationOptions) {
-    this.#options = { minimumRequests: 20, staleSeconds: 30, ...options };
+    this.#options = { fitted: false, seconds: 0, staleSeconds: 30, ...options };
     this.#seen = new Map(options.services.map((service) => [service.name, nothingSeen()]));
+    const shares = options.rules.filter(({ metric }) => isShare(metric));
+    const watch = (source: Source, rules = shares) => new TrafficWatch(source, rules, this.#options.fitted);
+    // A front door counts errors; how long a request took it only tells on average.
+    const atTheDoor = shares.filter(({ metric }) => metric === "errorRate");
+    this.#traffic = new Map(
+      options.services.map(({ name }) => [
+        name,
+        { service: watch("service"), door: watch("door", atTheDoor), own: watch("own") },
+      ]),
+    );
   }
 
   /** @throws for a service that the options do not name, and for time that runs backwards. */
@@ -66,7 +88,8 @@ export class Observation {
       if (!seen || !watched) {
         throw new Error(`sample of "${name}": expected one of ${[...this.#seen.keys()].join(", ")}`);
       }
-      addSample(seen, service, before, sample.at, watched);
+      const added = Object.entries(addSample(seen, service, before, sample.at));
+      for (const [source, traffic] of added) this.#traffic.get(name)![source as Source].add(traffic);
     }
   }
 
@@ -85,9 +108,9 @@ export class Observation {
     }
     const broken = (decision: Rule["decision"]) =>
       lines
-        .filter((line) => line.state === "broken" && line.rule.decision === decision)
-        .sort((a, b) => a.brokenAt! - b.brokenAt!)[0];
-    const unproved = lines.find((line) => line.state === "unmeasured" || line.state === "unsettled");
+        .filter((line) => line.rule.decision === decision && isBroken(line))
+        .sort((a, b) => (a.brokenAt ?? Infinity) - (b.brokenAt ?? Infinity))[0];
+    const unproved = lines.find((line) => isUnproved(line));
     const nothing = lines.every((line) => line.state === "not applicable");
     if (broken("rollback")) return decided("rollback", broken("rollback")!, lines);
     if (unproved) return decided("no-verdict", unproved, lines);
@@ -110,46 +133,78 @@ export class Observation {
       emergencyStop: this.#stopped && { ...this.#stopped, at: seconds(this.#stopped.at) },
       services: services.map((service) => ({
         ...service,
+        sources: this.#sourcesOf(service).map((source) =>
+          this.#traffic.get(service.name)![source].evidence(),
+        ),
         ...evidenceOf(this.#seen.get(service.name)!, seconds),
       })),
     };
   }
 
   #line(rule: Rule, now: number): RuleLine {
-    const applies = this.#options.services.filter((service) => this.#applies(rule, service));
-    const judged = applies.map((service) => ({
-      service: service.name,
-      judgement: judge(rule, this.#readings(rule, service.name), now, this.#staleSeconds(rule)),
-    }));
+    const judged = this.#judgements(rule, now);
     const order: Judgement["state"][] = ["broken", "unsettled", "unmeasured", "held"];
     const worst = judged.sort(
       (a, b) =>
         order.indexOf(a.judgement.state) - order.indexOf(b.judgement.state) ||
         (b.judgement.value ?? -1) - (a.judgement.value ?? -1),
     )[0];
-    return measuredLine(rule, worst?.service ?? null, worst?.judgement ?? null);
+    return measuredLine(rule, worst ?? null);
+  }
+
+  #judgements(rule: Rule, now: number): Judged[] {
+    const applies = this.#options.services.filter((service) => this.#applies(rule, service));
+    if (isShare(rule.metric)) {
+      const over = now - (this.#startedAt ?? now) >= (rule.forSeconds || this.#options.seconds) * 1000;
+      return applies.flatMap((service) =>
+        this.#sourcesOf(service).flatMap((source) => {
+          const watch = this.#traffic.get(service.name)![source];
+          if (!watch.judges(rule)) return [];
+          const judgement = watch.judge(rule, now, over, this.#options.staleSeconds);
+          return [{ service: service.name, source, judgement }];
+        }),
+      );
+    }
+    const named = applicationMetric(rule.metric);
+    if (named && applies.length === 0 && this.#options.services.some(({ metrics }) => metrics)) {
+      const kind = named.kind === "gauge" ? "gauge" : "counter";
+      const reason = `no service shows a ${kind} ${named.name}`;
+      return [{ service: null, judgement: { ...unmeasured, reason } }];
+    }
+    return applies.map((service) => ({
+      service: service.name,
+      judgement: judge(rule, this.#readings(rule, service.name), now, this.#staleSeconds(rule)),
+    }));
+  }
+
+  /** The sources that a service owes: what is not measured at one of them is not made up for by another. */
+  #sourcesOf({ name, metrics, asked }: WatchedService): Source[] {
+    const { door, own } = this.#traffic.get(name)!;
+    return [
+      ...(metrics ? (["service"] as const) : []),
+      ...(door.measured ? (["door"] as const) : []),
+      ...(asked || own.measured || !metrics ? (["own"] as const) : []),
+    ];
   }
 
   /** Traffic rules ask serving services, databaseFailures those that probe one, counters those with metrics. */
   #applies(rule: Rule, service: WatchedService): boolean {
     const { metric } = rule;
-    if (metric === "errorRate" || metric === "p95" || metric === "p99") return service.kind === "serving";
+    if (isShare(metric)) return service.kind === "serving";
     if (metric === "databaseFailures") {
       // Whoever was asked answers for the release; before anybody was, every service still owes it.
       const asked = [...this.#seen.values()].some((seen) => seen.database.length > 0);
       return this.#options.database && (!asked || this.#seen.get(service.name)!.database.length > 0);
     }
-    if (metric === "cpu" || metric.startsWith("counter:")) return service.metrics;
+    // Whoever shows the application's metric is asked for it.
+    if (applicationMetric(metric)) return this.#readings(rule, service.name).length > 0;
+    if (metric === "cpu") return service.metrics;
     return true;
   }
 
   #readings(rule: Rule, service: string): readonly Reading[] {
     const seen = this.#seen.get(service)!;
     switch (rule.metric) {
-      case "errorRate":
-      case "p95":
-      case "p99":
-        return trafficReadings(rule, seen.traffic, this.#options.minimumRequests);
       case "healthFailures":
         return failureReadings(seen.health);
       case "databaseFailures":
@@ -160,8 +215,11 @@ export class Observation {
         return slopeReadings(rule, seen.memory);
       case "cpu":
         return seen.cpu;
-      default:
-        return increaseReadings(rule, seen.counters[rule.metric.slice("counter:".length)] ?? []);
+      default: {
+        const named = applicationMetric(rule.metric);
+        if (named?.kind === "gauge") return seen.gauges[named.name] ?? [];
+        return increaseReadings(rule, seen.counters[named?.name ?? ""] ?? []);
+      }
     }
   }
 
@@ -171,9 +229,26 @@ export class Observation {
   }
 }
 
-/** The counters that a table's rules name, for `readScrape`. */
-export function countersOf(rules: RuleTable): string[] {
-  return rules.flatMap((rule) => (rule.metric.startsWith("counter:") ? [rule.metric.slice(8)] : []));
+/** The application's metrics that a table's rules name, for `readScrape`. */
+export function namedMetrics(rules: RuleTable): { readonly counters: string[]; readonly gauges: string[] } {
+  const named = rules.flatMap(({ metric }) => applicationMetric(metric) ?? []);
+  const names = (gauge: boolean) => [
+    ...new Set(named.flatMap(({ kind, name }) => ((kind === "gauge") === gauge ? [name] : []))),
+  ];
+  return { counters: names(false), gauges: names(true) };
+}
+
+const unmeasured = { state: "unmeasured", value: null, atLeast: false, brokenAt: null } as const;
+
+function isBroken({ state, rule }: RuleLine): boolean {
+  // What is only to be looked into needs no certainty: it is said, and nothing is taken back.
+  return state === "broken" || (rule.decision === "investigate" && state === "unsettled");
+}
+
+/** A finding that changes nothing may be short of requests; it may not go without any. */
+function isUnproved({ state, rule, requests }: RuleLine): boolean {
+  if (rule.decision === "investigate") return state === "unmeasured" && requests === 0;
+  return state === "unmeasured" || state === "unsettled";
 }
 
 function decided(decision: Verdict["decision"], line: RuleLine, lines: readonly RuleLine[]): Verdict {

@@ -14,12 +14,13 @@ export class RequestProbes {
   private readonly args: RequestProbesArgs;
   private readonly answers = new Map<string, Probe[]>();
   private readonly timer: NodeJS.Timeout;
+  private readonly startedAt = performance.now();
   private running = 0;
   private turn = 0;
 
   constructor(args: RequestProbesArgs) {
     this.args = args;
-    this.timer = setInterval(() => this.askAll(), 1000 / args.perSecond);
+    this.timer = setInterval(() => this.askThoseDue(), 1000 / args.perSecond);
   }
 
   /** What was answered since the last call. */
@@ -34,12 +35,20 @@ export class RequestProbes {
     clearInterval(this.timer);
   }
 
+  /** A timer of a busy machine is late: what it missed is made up for, at most a second of it. */
+  private askThoseDue(): void {
+    const { perSecond } = this.args;
+    const due = Math.floor(((performance.now() - this.startedAt) / 1000) * perSecond);
+    this.turn = Math.max(this.turn, due - Math.ceil(perSecond));
+    while (this.turn < due) this.askAll();
+  }
+
   private askAll(): void {
-    const { doors, paths } = this.args;
+    const { doors, paths, perSecond } = this.args;
     const path = paths[this.turn % paths.length] ?? "/";
     this.turn += 1;
     for (const { name, door } of doors)
-      if (this.running < most(doors.length)) this.one(name, `${door}${path}`);
+      if (this.running < most(doors.length, perSecond)) this.one(name, `${door}${path}`);
   }
 
   private one(name: string, url: string): void {
@@ -51,9 +60,12 @@ export class RequestProbes {
   }
 }
 
-/** A door that answers nothing must not fill this machine with sockets. */
-function most(doors: number): number {
-  return 50 * doors;
+/**
+ * A door that answers nothing must not fill this machine with sockets, and a slow one must be asked on: a request is
+ * bounded to five seconds, so this many may be on their way at once.
+ */
+function most(doors: number, perSecond: number): number {
+  return Math.ceil(doors * Math.max(50, perSecond * 6));
 }
 
 export function asProbe(kind: Probe["kind"], { ok, status, milliseconds, detail }: Answer): Probe {

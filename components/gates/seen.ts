@@ -1,6 +1,7 @@
 import { addHistograms, type Histogram, type Increase, increaseBetween, type Scrape } from "./metrics.ts";
 import type { Latency, Point, Traffic } from "./readings.ts";
 import type { Reading } from "./rules.ts";
+import type { Source } from "./traffic-watch.ts";
 
 /** One sample of a service, and what a watch keeps of it. Pure; times are monotonic milliseconds. */
 
@@ -9,6 +10,8 @@ export interface WatchedService {
   readonly kind: "serving" | "singleton";
   /** Whether it has a metrics path. Without one, our own requests through the door are all the traffic there is. */
   readonly metrics: boolean;
+  /** Requests of our own reach it through its front door. @default false */
+  readonly asked?: boolean;
 }
 
 /** One request of our own. */
@@ -38,12 +41,20 @@ export interface ServiceSample {
   /** Absent when not scraped this time. Replicas are added up; of cpu the busiest counts. */
   readonly metrics?: ScrapeResult | InstanceScrapes;
   readonly probes?: readonly Probe[];
+  /** What the front door counted of this service since it began, where the target has one that counts. */
+  readonly door?: DoorTotals;
   readonly unit?: {
     readonly active: "running" | "starting" | "stopping" | "gone" | "failed";
     readonly restarts: number;
     /** Null: unknown to the target; then the processes' own process_resident_memory_bytes count. */
     readonly memoryBytes: number | null;
   };
+}
+
+/** Requests that users made at a front door, and those that they got no good answer to: 5xx, or a broken one. */
+export interface DoorTotals {
+  readonly requests: number;
+  readonly errors: number;
 }
 
 export interface Sample {
@@ -58,8 +69,11 @@ export interface Seen {
   scrapes: Map<string, { at: number; scrape: Scrape }>;
   scrapeFailures: { at: number; error: string }[];
   probesSinceScrape: number;
-  traffic: Traffic[];
+  door: { at: number; totals: DoorTotals } | null;
+  /** Requests over time as each source counted them, for the evidence. */
+  traffic: Record<Source, TrafficPoint[]>;
   counters: Record<string, Reading[]>;
+  gauges: Record<string, Reading[]>;
   cpu: Reading[];
   memory: Point[];
   /** Names of the replicas that `memory` is of. */
@@ -72,13 +86,20 @@ export interface Seen {
   failedRequestProbes: number;
 }
 
+type TrafficPoint = Pick<Traffic, "from" | "to" | "requests" | "errors">;
+
+/** Requests that one sample adds, by who counted them. */
+export type NewTraffic = Partial<Record<Source, Traffic>>;
+
 export function nothingSeen(): Seen {
   return {
     scrapes: new Map(),
     scrapeFailures: [],
     probesSinceScrape: 0,
-    traffic: [],
+    door: null,
+    traffic: { service: [], door: [], own: [] },
     counters: {},
+    gauges: {},
     cpu: [],
     memory: [],
     processes: "",
@@ -92,26 +113,33 @@ export function nothingSeen(): Seen {
 }
 
 /** @param from time of the sample before this one */
-export function addSample(
-  seen: Seen,
-  sample: ServiceSample,
-  from: number,
-  at: number,
-  service: WatchedService,
-): void {
-  addProbes(seen, sample.probes ?? [], { from, at }, service);
-  addScrape(seen, sample.metrics, at);
+export function addSample(seen: Seen, sample: ServiceSample, from: number, at: number): NewTraffic {
+  const own = addProbes(seen, sample.probes ?? [], from, at);
+  const service = addScrape(seen, sample.metrics, at);
+  const door = addDoor(seen, sample.door, at);
   addUnit(seen, sample.unit, at);
   addMemory(seen, sample, at);
+  const added: NewTraffic = { ...(own && { own }), ...(service && { service }), ...(door && { door }) };
+  for (const [source, traffic] of Object.entries(added) as [Source, Traffic][]) {
+    const { from, to, requests, errors } = traffic;
+    seen.traffic[source] = thinned([...seen.traffic[source], { from, to, requests, errors }]);
+  }
+  return added;
 }
 
-function addProbes(
-  seen: Seen,
-  probes: readonly Probe[],
-  time: { from: number; at: number },
-  service: WatchedService,
-): void {
-  const { from, at } = time;
+/** Evidence stays of a size: of a long bake two neighbouring points become one. */
+function thinned(points: readonly TrafficPoint[]): TrafficPoint[] {
+  if (points.length < 600) return [...points];
+  return points.flatMap((point, index) => {
+    if (index % 2 === 1) return [];
+    const next = points[index + 1];
+    if (!next) return [point];
+    const errors = point.errors === null || next.errors === null ? null : point.errors + next.errors;
+    return [{ from: point.from, to: next.to, requests: point.requests + next.requests, errors }];
+  });
+}
+
+function addProbes(seen: Seen, probes: readonly Probe[], from: number, at: number): Traffic | null {
   for (const probe of probes) {
     if (probe.kind === "health") seen.health.push({ at, ok: probe.ok });
     if (probe.kind === "database") seen.database.push({ at, ok: probe.ok });
@@ -121,26 +149,33 @@ function addProbes(
   const errors = requests.filter((probe) => !probe.ok);
   seen.requestProbes += requests.length;
   seen.failedRequestProbes += errors.length;
-  if (service.metrics || requests.length === 0) return;
+  if (requests.length === 0) return null;
   const latency: Latency = { kind: "exact", seconds: requests.map((probe) => probe.seconds) };
-  seen.traffic.push({ from, to: at, requests: requests.length, own: 0, errors: errors.length, latency });
+  return { from, to: at, requests: requests.length, own: 0, errors: errors.length, latency };
 }
 
-function addScrape(seen: Seen, metrics: ServiceSample["metrics"], at: number): void {
-  if (metrics === undefined) return;
+/** Totals that fall are those of a front door that was started again. */
+function addDoor(seen: Seen, totals: DoorTotals | undefined, at: number): Traffic | null {
+  if (totals === undefined) return null;
+  const before = seen.door;
+  seen.door = { at, totals };
+  if (!before) return null;
+  const again = totals.requests < before.totals.requests || totals.errors < before.totals.errors;
+  const was = again ? { requests: 0, errors: 0 } : before.totals;
+  const errors = totals.errors - was.errors;
+  return { from: before.at, to: at, requests: totals.requests - was.requests, own: 0, errors, latency: null };
+}
+
+function addScrape(seen: Seen, metrics: ServiceSample["metrics"], at: number): Traffic | null {
+  if (metrics === undefined) return null;
   const instances = "instances" in metrics ? metrics.instances : { "": metrics };
   const seenAnew = Object.entries(instances).flatMap(([name, scrape]) => addInstance(seen, name, scrape, at));
   for (const name of [...seen.scrapes.keys()]) if (!(name in instances)) seen.scrapes.delete(name);
   if (Object.values(instances).some((scrape) => !("failed" in scrape))) seen.probesSinceScrape = 0;
-  if (seenAnew.length === 0) return;
+  addGauges(seen, Object.values(instances), at);
+  if (seenAnew.length === 0) return null;
   const span = { from: Math.min(...seenAnew.map(({ from }) => from)), to: at };
   const increases = seenAnew.map(({ increase }) => increase);
-  const requests = total(increases.map((one) => one.requests));
-  if (requests !== null) {
-    const own = Math.min(total(seenAnew.map((one) => one.own)) ?? 0, requests);
-    const errors = total(increases.map((one) => one.errors));
-    seen.traffic.push({ ...span, requests, errors, own, latency: latencyOf(increases) });
-  }
   for (const name of new Set(increases.flatMap(({ counters }) => Object.keys(counters)))) {
     seen.counters[name] ??= [];
     const value = total(increases.map(({ counters }) => counters[name] ?? 0)) ?? 0;
@@ -150,6 +185,23 @@ function addScrape(seen: Seen, metrics: ServiceSample["metrics"], at: number): v
     increase.cpuSeconds === null || at <= from ? [] : [increase.cpuSeconds / ((at - from) / 1000)],
   );
   if (busy.length > 0) seen.cpu.push({ ...span, value: Math.max(...busy) });
+  const requests = total(increases.map((one) => one.requests));
+  if (requests === null) return null;
+  const own = Math.min(total(seenAnew.map((one) => one.own)) ?? 0, requests);
+  const errors = total(increases.map((one) => one.errors));
+  return { ...span, requests, errors, own, latency: latencyOf(increases) };
+}
+
+/** Of replicas the one with the highest gauge counts. */
+function addGauges(seen: Seen, scrapes: readonly ScrapeResult[], at: number): void {
+  const shown = scrapes.flatMap((scrape) => ("failed" in scrape ? [] : Object.entries(scrape.gauges)));
+  for (const name of new Set(shown.map(([name]) => name))) {
+    const values = shown.flatMap(([one, value]) => (one === name && value !== null ? [value] : []));
+    if (values.length === 0) continue;
+    seen.gauges[name] ??= [];
+    const from = seen.gauges[name].at(-1)?.to ?? at;
+    seen.gauges[name].push({ from, to: at, value: Math.max(...values) });
+  }
 }
 
 /** What one replica did since its last scrape; nothing of one that is scraped for the first time. */
@@ -220,10 +272,10 @@ export function evidenceOf(seen: Seen, seconds: (at: number) => number): object 
     failedAt: checks.filter((check) => !check.ok).map((check) => seconds(check.at)),
   });
   return {
-    traffic: seen.traffic.map((traffic) => ({
-      ...times(traffic),
-      latency: latencyEvidence(traffic.latency),
-    })),
+    traffic: seen.traffic.service.map(times),
+    trafficAtTheDoor: seen.traffic.door.map(times),
+    ownRequests: seen.traffic.own.map(times),
+    gauges: Object.fromEntries(Object.entries(seen.gauges).map(([name, all]) => [name, all.map(times)])),
     counters: Object.fromEntries(Object.entries(seen.counters).map(([name, all]) => [name, all.map(times)])),
     cpu: seen.cpu.map(times),
     memory: seen.memory.map((point) => ({ at: seconds(point.at), bytes: point.value })),
@@ -233,11 +285,4 @@ export function evidenceOf(seen: Seen, seconds: (at: number) => number): object 
     requestProbes: { made: seen.requestProbes, failed: seen.failedRequestProbes },
     scrapeFailures: seen.scrapeFailures.map((failure) => ({ at: seconds(failure.at), error: failure.error })),
   };
-}
-
-function latencyEvidence(latency: Latency | null): object | null {
-  if (latency === null) return null;
-  if (latency.kind === "exact") return latency.seconds;
-  const { bounds, counts } = latency.histogram;
-  return Object.fromEntries(bounds.map((bound, index) => [String(bound), counts[index]]));
 }

@@ -18,12 +18,14 @@ const databaseGone: Rule = { metric: "databaseFailures", above: 1, forSeconds: 0
 
 /**
  * CHR-14: error rate > 1 %, p99 > 1000 ms, failed FTSO submissions, service restarts. The document names no windows; a
- * minute keeps one slow garbage collection from undoing a release. CHR-15: automatic rollback on failed health.
+ * minute keeps one slow garbage collection from undoing a release. It also watches the submissions' success: an oracle
+ * that submits nothing fails nothing, so some have to succeed. CHR-15: automatic rollback on failed health.
  */
 export const chronoRules: RuleTable = [
   { metric: "errorRate", above: 0.01, forSeconds: 60, decision: "rollback" },
   { metric: "p99", above: 1, forSeconds: 60, decision: "rollback" },
   { metric: "counter:ftso_submissions_failed_total", above: 0, forSeconds: 0, decision: "rollback" },
+  { metric: "rises:ftso_submissions_total", above: 0, forSeconds: 0, decision: "rollback" },
   crashed,
   unhealthy,
 ];

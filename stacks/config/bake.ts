@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Policy } from "../../components/box/toolkit/records.ts";
-import type { BakePolicy } from "../../components/gates/policy.ts";
+import { type BakePolicy, requestsPerSecond } from "../../components/gates/policy.ts";
 import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules.ts";
 import type { EnvironmentName } from "../../components/rollout/environment.ts";
 import type { bake } from "./fields.ts";
@@ -13,7 +13,8 @@ interface BakeConfig {
 
 /**
  * Times and limits of a system's bake in an environment. In production the first bake of a release lasts at least as
- * long as the longest window of its rule table and one scrape more, whatever the config says.
+ * long as the longest window of its rule table and one check more, whatever the config says. The requests of our own
+ * follow from the table and the bake: as many as it takes to tell a bad release on a night without users.
  */
 export function bakePolicy(
   environment: EnvironmentName,
@@ -21,8 +22,9 @@ export function bakePolicy(
   { rules: documented, probes }: { rules: RuleTable; probes: readonly string[] },
 ): BakePolicy {
   const rules = alerts ?? documented;
-  const scrapeSeconds = environment === "development" ? 0.5 : 5;
-  const least = minimumBakeSeconds(rules, scrapeSeconds);
+  const development = environment === "development";
+  const [scrapeSeconds, checkSeconds] = development ? [0.5, 0.5] : [1, 5];
+  const least = minimumBakeSeconds(rules, checkSeconds);
   const wanted =
     config.seconds ?? { development: 10, testing: 30, staging: 30, production: least }[environment];
   const bakeSeconds = environment === "production" ? Math.max(wanted, least) : wanted;
@@ -34,11 +36,15 @@ export function bakePolicy(
       config.shortSeconds ?? { development: 1, testing: 5, staging: 5, production: 15 }[environment],
     ),
     scrapeSeconds,
-    healthSeconds: config.healthSeconds ?? (environment === "development" ? 10 : 60),
+    checkSeconds,
+    healthSeconds: config.healthSeconds ?? (development ? 10 : 60),
     probes,
-    probesPerSecond: config.probesPerSecond ?? (environment === "development" ? 20 : 2),
+    probesPerSecond: config.probesPerSecond ?? Math.min(mostPerSecond, requestsPerSecond(rules, bakeSeconds)),
   };
 }
+
+/** Whoever bakes for half a minute gets no more than this many requests a second from us, and is told what they show. */
+const mostPerSecond = 50;
 
 /** The same on a box, with what a box needs beside it. */
 export function boxPolicy(environment: EnvironmentName, policy: BakePolicy): Policy {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { doorConfig, readDoorConfig } from "../../components/box/toolkit/haproxy-config.ts";
 import {
   parseSlots,
+  parseTotals,
   planSwitch,
   type SlotState,
   servingSlot,
@@ -207,5 +208,23 @@ describe("the admin socket", () => {
     expect(await askDoor(socket, ["show stat", "show info"])).toBe("half and whole\n");
     expect(got).toEqual(["show stat\n", "show stat; show info\n"]);
     await new Promise((resolve) => server.close(resolve));
+  });
+});
+
+describe("what a door counted", () => {
+  // As HAProxy 2.6 prints it, cut to a few columns.
+  const table = (rows: readonly string[]) =>
+    `# pxname,svname,srv_abrt,hrsp_1xx,hrsp_2xx,hrsp_3xx,hrsp_4xx,hrsp_5xx,hrsp_other,\n${rows.join("\n")}\n\n`;
+  const servers = table(["service,a,3,0,10,0,2,4,0,", "service,b,1,0,5,0,0,0,0,"]);
+
+  it("are all answers; bad ones are the door's own 5xx too, and bodies that a release broke off", () => {
+    expect(parseTotals(`${table(["door,FRONTEND,,0,15,1,2,9,0,"])}${servers}`)).toEqual({
+      requests: 27,
+      errors: 13,
+    });
+  });
+
+  it("throws, with what it printed, where there is no front end", () => {
+    expect(() => parseTotals(servers)).toThrow(/no front end; it printed:\n# pxname/);
   });
 });

@@ -36,6 +36,7 @@ ftso_submissions_failed_total{feed="XRP"} 1
       latency: null,
       pathsTold: true,
       counters: { ftso_submissions_failed_total: 3 },
+      gauges: {},
       cpuSeconds: 1.5,
       residentBytes: 52_428_800,
     });
@@ -73,14 +74,30 @@ http_request_duration_seconds_count{status="500"} 4`,
     expect(readScrape(text, options)).toMatchObject({ requests: 3, errors: 0 });
   });
 
-  it("says null where the service does not report, and 0 for a counter without a series yet", () => {
+  it("shows an application's counter that is declared and has no series yet, and no gauge as one", () => {
+    const asked = { ownPaths: [], counters: ["ftso_submissions_failed_total"], gauges: ["queue"] };
+    const declared = readScrape("# TYPE ftso_submissions_failed_total counter\nup 1\n", asked);
+    expect(declared).toMatchObject({
+      counters: { ftso_submissions_failed_total: 0 },
+      gauges: { queue: null },
+    });
+    const gauge =
+      '# TYPE ftso_submissions_failed_total gauge\nftso_submissions_failed_total 3\nqueue{of="a"} 1\nqueue{of="b"} 7\n';
+    expect(readScrape(gauge, asked)).toMatchObject({
+      counters: { ftso_submissions_failed_total: null },
+      gauges: { queue: 7 },
+    });
+  });
+
+  it("says null where the service does not report", () => {
     expect(readScrape("up 1\n", options)).toEqual({
       processStart: null,
       requests: null,
       errors: null,
       latency: null,
       pathsTold: true,
-      counters: { ftso_submissions_failed_total: 0 },
+      counters: { ftso_submissions_failed_total: null },
+      gauges: {},
       cpuSeconds: null,
       residentBytes: null,
     });

@@ -25,6 +25,7 @@ const operations = {
   openDoor: ({ doors }: Supervisor, door: Door) => doors.open(door),
   closeDoor: ({ doors }: Supervisor, door: Door) => doors.close(door),
   doorServes: ({ doors }: Supervisor, door: Door) => doors.serves(door),
+  doorTotals: ({ doors }: Supervisor, door: Door) => doors.totals(door),
   pointDoor: ({ doors }: Supervisor, door: Door, backend: Backend | null) => doors.point(door, backend),
   drainDoor: ({ doors }: Supervisor, door: Door, seconds: number) => doors.drain(door, seconds),
   rememberDoor: ({ doors }: Supervisor, door: Door, backend: Backend | null) => doors.remember(door, backend),

@@ -1,3 +1,4 @@
+import type { DoorTotals } from "../../gates/seen.ts";
 import type { Backend, Door } from "../toolkit/host.ts";
 import { FrontDoor } from "./front-door.ts";
 import { note } from "./log-file.ts";
@@ -32,6 +33,10 @@ export class Doors {
 
   serves(door: Door): Backend | null {
     return this.fronts.get(door.name)?.serves() ?? null;
+  }
+
+  totals(door: Door): DoorTotals | null {
+    return this.fronts.get(door.name)?.totals() ?? null;
   }
 
   point(door: Door, backend: Backend | null): void {

@@ -2,6 +2,7 @@ import { Agent, type IncomingMessage, type Server, type ServerResponse } from "n
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
+import type { DoorTotals } from "../../gates/seen.ts";
 import type { Backend, Door } from "../toolkit/host.ts";
 import { portOwner, portTakenError } from "../toolkit/port-owner.ts";
 import { waitUntil } from "./group.ts";
@@ -33,6 +34,8 @@ export class FrontDoor {
   private readonly proxy = doorProxy();
   private readonly flights = new Set<Flight>();
   private serving: Backend | null;
+  private answered = 0;
+  private failed = 0;
 
   constructor(door: Door, backend: Backend | null) {
     this.door = door;
@@ -59,6 +62,11 @@ export class FrontDoor {
     return this.serving;
   }
 
+  /** What was answered since the door opened, and how much of it was a 5xx or broken off by the release. */
+  totals(): DoorTotals {
+    return { requests: this.answered, errors: this.failed };
+  }
+
   point(backend: Backend | null): void {
     this.serving = backend;
   }
@@ -72,12 +80,21 @@ export class FrontDoor {
 
   private makeServer(): Server {
     const server = doorServer((request, response) => {
-      this.pass(request, response).catch((error) => refuse(response, error));
+      response.once("finish", () => this.count(response.statusCode >= 500));
+      this.pass(request, response).catch((error) => {
+        if (response.headersSent && !response.destroyed) this.count(true);
+        refuse(response, error);
+      });
     });
     return server.on("upgrade", (request, socket, head) => {
       socket.on("error", () => {});
       this.passUpgrade(request, socket, head).catch(() => socket.destroy());
     });
+  }
+
+  private count(failed: boolean): void {
+    this.answered += 1;
+    if (failed) this.failed += 1;
   }
 
   private async pass(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -2,22 +2,23 @@ import { bakeRelease } from "../../gates/bake.ts";
 import { probeDatabase } from "../../gates/database-probe.ts";
 import { HttpSampler, type SampledService } from "../../gates/http-sampler.ts";
 import type { Finding } from "../../rollout/cutover/machine.ts";
+import type { ServiceManifest } from "../../rollout/manifest.ts";
 import { connectPostgres } from "./database.ts";
 import { emergencyStopOf } from "./emergency-stop.ts";
 import { keepEvidence, redactor } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type Policy, type ReleaseRecord, readSecrets } from "./records.ts";
-import { unitName } from "./units.ts";
+import { doorOf, unitName } from "./units.ts";
 
 /** The bake on a box: the units' own state, health and metrics of each process, the database, requests at the doors. */
 export async function bake(
   host: Host,
   release: ReleaseRecord,
   policy: Policy,
-  seconds: number,
+  proved: boolean,
 ): Promise<Finding | null> {
   const { manifest } = release;
-  const { rules, scrapeSeconds, healthSeconds } = policy;
+  const { rules, scrapeSeconds, checkSeconds = scrapeSeconds, healthSeconds } = policy;
   const secrets = await readSecrets(host, release);
   const services = sampledServices(host, release, secrets);
   const result = await bakeRelease({
@@ -28,15 +29,19 @@ export async function bake(
       kind: door === undefined ? kind : "serving",
       health,
       metrics: metrics !== undefined,
+      asked: door !== undefined,
     })),
     database: manifest.checks.postgres !== undefined,
-    seconds,
+    seconds: proved ? policy.shortBakeSeconds : policy.bakeSeconds,
+    proved,
     scrapeSeconds,
+    checkSeconds,
     healthSeconds,
     sampler: new HttpSampler({
       services,
       rules,
       scrapeSeconds,
+      checkSeconds,
       probes: { paths: policy.probes, perSecond: policy.probesPerSecond },
     }),
     emergencyStop: await emergencyStopOf(host, manifest.system),
@@ -66,12 +71,19 @@ function sampledServices(
     processes: () => [`http://127.0.0.1:${release.ports[service.name] ?? 0}`],
     health: service.health,
     ...(service.metrics === undefined ? {} : { metrics: service.metrics }),
-    ...(service.door === undefined ? {} : { door: `http://127.0.0.1:${service.door}` }),
+    ...throughDoor(host, release, service),
     unit: () => host.unitState(unitName(release, service)),
     ...(postgres !== undefined && service === first
       ? { database: () => probeDatabase(() => askPostgres(secrets[postgres] ?? "", postgres)) }
       : {}),
   }));
+}
+
+/** Users reach the service through its front door, which counts what they get. */
+function throughDoor(host: Host, release: ReleaseRecord, service: ServiceManifest) {
+  const door = doorOf(release.manifest.system, service);
+  if (!door) return {};
+  return { door: `http://127.0.0.1:${door.port}`, doorTotals: () => host.doorTotals(door) };
 }
 
 async function askPostgres(url: string, key: string): Promise<void> {

@@ -94,7 +94,7 @@ export class BoxTarget implements CutoverTarget {
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const release = await requireRelease(this.host, this.system, fingerprint);
     const policy = await readPolicy(this.host, this.system);
-    return bake(this.host, release, policy, short ? policy.shortBakeSeconds : policy.bakeSeconds);
+    return bake(this.host, release, policy, short);
   }
 
   async remember(fingerprint: string | null): Promise<void> {

@@ -1,5 +1,6 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import type { DoorTotals } from "../../gates/seen.ts";
 import { type Slot, slotNote, slots } from "./haproxy-config.ts";
 import { askDoor } from "./haproxy-socket.ts";
 import type { Backend } from "./host.ts";
@@ -84,6 +85,28 @@ export function planSwitch(states: readonly SlotState[], backend: Backend | null
 export function servingSlot(states: readonly SlotState[]): SlotState | undefined {
   const ready = states.filter((slot) => slot.ready);
   return ready.sort((one, other) => one.changedSecondsAgo - other.changedSecondsAgo)[0];
+}
+
+/**
+ * What the door answered since its HAProxy began, and how much of it was no good answer: a 5xx, whether the release's
+ * own or HAProxy's because the release refused, reset or garbled it, and a body that the release broke off.
+ */
+export async function doorTotalsOf(socket: string): Promise<DoorTotals> {
+  return parseTotals(await askDoor(socket, [`show stat door 1 -1`, "show stat service 4 -1"]));
+}
+
+/** From the answer to `show stat` of the front end and of the server slots. Throws where the front end is missing. */
+export function parseTotals(answer: string): DoorTotals {
+  const rows = answer.split("\n\n").flatMap((part) => table(part.split("\n"), "# pxname,", ","));
+  const front = rows.find((row) => row.get("svname") === "FRONTEND");
+  if (!front) throw new Error(`the door's HAProxy has no front end; it printed:\n${answer}`);
+  const count = (row: Map<string, string>, name: string) => Number(row.get(name) ?? 0);
+  const answers = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
+  const brokenOff = rows.filter((row) => row !== front).map((row) => count(row, "srv_abrt"));
+  return {
+    requests: answers.reduce((sum, name) => sum + count(front, name), 0),
+    errors: brokenOff.reduce((sum, one) => sum + one, count(front, "hrsp_5xx")),
+  };
 }
 
 async function readSlots(socket: string): Promise<SlotState[]> {

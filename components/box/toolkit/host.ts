@@ -1,3 +1,4 @@
+import type { DoorTotals } from "../../gates/seen.ts";
 import type { ServiceKind } from "../../rollout/manifest.ts";
 
 /**
@@ -74,6 +75,8 @@ export interface Host {
   closeDoor(door: Door): Promise<void>;
   /** What the door sends new requests to at this moment; null is 503. */
   doorServes(door: Door): Promise<Backend | null>;
+  /** What the door has answered since it began; null where it cannot be asked at this moment. */
+  doorTotals(door: Door): Promise<DoorTotals | null>;
   /**
    * New requests go to the backend from now on (null: 503); returns once that is so. What was there before is left
    * to finish its requests in flight: `drain` waits for that.

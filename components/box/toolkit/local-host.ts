@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { DoorTotals } from "../../gates/seen.ts";
 import {
   callSupervisor,
   NoSupervisorError,
@@ -86,6 +87,10 @@ export class LocalHost implements Host {
 
   async doorServes(door: Door): Promise<Backend | null> {
     return (await this.call("doorServes", [door])) as Backend | null;
+  }
+
+  async doorTotals(door: Door): Promise<DoorTotals | null> {
+    return (await this.call("doorTotals", [door])) as DoorTotals | null;
   }
 
   async pointDoor(door: Door, backend: Backend | null): Promise<void> {

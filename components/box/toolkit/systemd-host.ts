@@ -2,9 +2,10 @@ import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import type { DoorTotals } from "../../gates/seen.ts";
 import { writeDurably } from "./durable.ts";
 import { adminSocket, doorConfig, doorsFolder, readDoorConfig } from "./haproxy-config.ts";
-import { doorBackend, drainDoorOf, pointDoorAt } from "./haproxy-door.ts";
+import { doorBackend, doorTotalsOf, drainDoorOf, pointDoorAt } from "./haproxy-door.ts";
 import { DoorShutError } from "./haproxy-socket.ts";
 import type { Backend, Door, GroundSpec, Host, Unit, UnitState } from "./host.ts";
 import { portOwner, portTakenError } from "./port-owner.ts";
@@ -140,6 +141,10 @@ export class SystemdHost implements Host {
   async doorServes(door: Door): Promise<Backend | null> {
     if (!(await this.readDoor(door.name))) return null;
     return doorBackend(adminSocket(door.name));
+  }
+
+  async doorTotals(door: Door): Promise<DoorTotals | null> {
+    return doorTotalsOf(adminSocket(door.name)).catch(() => null);
   }
 
   async pointDoor(door: Door, backend: Backend | null): Promise<void> {

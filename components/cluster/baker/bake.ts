@@ -18,19 +18,22 @@ export interface ClusterBake {
   readonly system: string;
   readonly release: ClusterRelease;
   readonly policy: ClusterPolicy;
-  readonly seconds: number;
+  /** The release has served a whole bake before. */
+  readonly proved: boolean;
   readonly stop: () => EmergencyStop | null;
 }
 
 /** The bake in the cluster: every pod of the release by its address, users' requests through the stable Services. */
 export async function bakeOnCluster(args: ClusterBake): Promise<Finding | null> {
-  const { api, memory, system, release, policy, seconds, stop } = args;
+  const { api, memory, system, release, policy, proved, stop } = args;
+  const { scrapeSeconds, checkSeconds = scrapeSeconds } = policy;
   const origins = await doorOrigins(api, system, release);
   const watch = new PodWatch(api, system, release);
   const sampler = new HttpSampler({
     services: release.manifest.services.map((service) => sampled(service, watch, origins)),
     rules: policy.rules,
-    scrapeSeconds: policy.scrapeSeconds,
+    scrapeSeconds,
+    checkSeconds,
     probes: {
       paths: policy.probes,
       perSecond: policy.probesPerSecond,
@@ -45,10 +48,13 @@ export async function bakeOnCluster(args: ClusterBake): Promise<Finding | null> 
       kind,
       health,
       metrics: metrics !== undefined,
+      asked: origins.has(name),
     })),
     database: false,
-    seconds,
-    scrapeSeconds: policy.scrapeSeconds,
+    seconds: proved ? policy.shortBakeSeconds : policy.bakeSeconds,
+    proved,
+    scrapeSeconds,
+    checkSeconds,
     healthSeconds: policy.healthSeconds,
     sampler,
     emergencyStop: async () => stop(),

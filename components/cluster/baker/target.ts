@@ -92,8 +92,8 @@ export class ClusterTarget implements CutoverTarget {
 
   bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { api, memory, system, policy, stop } = this.args;
-    const seconds = short ? policy.shortBakeSeconds : policy.bakeSeconds;
-    return bakeOnCluster({ api, memory, system, release: this.release(fingerprint), policy, seconds, stop });
+    const release = this.release(fingerprint);
+    return bakeOnCluster({ api, memory, system, release, policy, proved: short, stop });
   }
 
   /** Services and workloads are what comes back by itself. */

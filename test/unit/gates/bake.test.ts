@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { type BakeArgs, type BakedService, bakeRelease, type Clock } from "../../../components/gates/bake.ts";
-import { minimumBakeSeconds, type RuleTable } from "../../../components/gates/rules.ts";
+import {
+  allowedShare,
+  hasToRise,
+  isShare,
+  type Metric,
+  minimumBakeSeconds,
+  type RuleTable,
+} from "../../../components/gates/rules.ts";
 import type { ServiceSample } from "../../../components/gates/seen.ts";
 import {
   chronoRules,
@@ -77,9 +84,9 @@ describe.each(tables)("the bake of %s", (_system, rules) => {
   it("without traffic is no verdict, and that is not ok: it ends soon after its time, not held", async () => {
     const world = new World(() => ({ requests: 0 }));
     const result = await bake(world, rules);
-    expect(result).toMatchObject({ held: false, measured: "–, not measured (api)" });
+    expect(result).toMatchObject({ held: false, measured: "–, no requests (api)" });
     expect(result.rule).toMatch(/^(errorRate|p95)/);
-    expect(world.seconds).toBe(least + scrapeSeconds * 5);
+    expect(world.seconds).toBe(2 * least);
   });
 
   it("whose database nobody asked is not ok where a rule names the database", async () => {
@@ -100,7 +107,7 @@ describe.each(tables)("the bake of %s", (_system, rules) => {
 
   describe.each(
     rules
-      .filter(({ decision }) => decision === "rollback")
+      .filter((rule) => rule.decision === "rollback" && !isShare(rule.metric) && !hasToRise(rule))
       .map((rule) => [`${rule.metric} > ${rule.above} for ${rule.forSeconds} s`, rule] as const),
   )("%s", (_name, rule) => {
     const needed = secondsToBreak(rule);
@@ -133,14 +140,137 @@ describe.each(tables)("the bake of %s", (_system, rules) => {
   });
 });
 
+describe.each(tables)("shares of requests in the bake of %s", (_system, rules) => {
+  const least = minimumBakeSeconds(rules, scrapeSeconds);
+  const slowest = [0.1, 0.5, 1, 2.5, 5, 10, Number.POSITIVE_INFINITY];
+  const shares = rules
+    .filter(({ metric, decision }) => isShare(metric) && decision === "rollback")
+    .map((rule) => [`${rule.metric} > ${rule.above}`, rule] as const);
+
+  describe.each(shares)("%s", (_name, rule) => {
+    const allowed = allowedShare(rule);
+    const weather = (share: number): Weather => {
+      const bad = 1000 * share;
+      if (rule.metric === "errorRate") return { errors: bad };
+      return {
+        slow: { bucket: slowest[slowest.findIndex((bound) => bound >= rule.above) + 1]!, requests: bad },
+      };
+    };
+
+    it("twice as many as allowed end it before its time", async () => {
+      const world = new World((seconds) => (seconds > 30 ? weather(2 * allowed) : {}));
+      const result = await bake(world, [rule], { seconds: least });
+      expect(result.held).toBe(false);
+      expect(result.rule.startsWith(`${rule.metric} >`)).toBe(true);
+      expect(world.seconds).toBeLessThan(least);
+    });
+
+    it("half as many are held", async () => {
+      const world = new World(() => weather(allowed / 2));
+      expect((await bake(world, [rule], { seconds: least })).held).toBe(true);
+      expect(world.seconds).toBe(least);
+    });
+
+    it("more than allowed for all of its time are never held", async () => {
+      const world = new World(() => weather(1.05 * allowed));
+      const result = await bake(world, [rule], { seconds: least });
+      expect(result.held).toBe(false);
+      expect(result.rule.startsWith(`${rule.metric} >`)).toBe(true);
+    });
+  });
+});
+
 describe("findings of DEI-6's middle column", () => {
   const looked: [string, Weather, string][] = [
     ["errors of 1–5 %", { errors: 30 }, "errorRate > 1 %"],
     ["p95 of 2–5 s", { slow: { bucket: 5, requests: 100 } }, "p95 > 2000 ms"],
   ];
   it.each(looked)("%s are held, and named to be looked into", async (_name, weather, rule) => {
-    const world = new World((seconds) => (seconds > 30 && seconds <= 60 ? weather : {}));
+    const world = new World(() => weather);
     expect(await bake(world, deiaRules)).toMatchObject({ held: true, rule });
+  });
+});
+
+describe("metrics of the application's own", () => {
+  const named = (metric: Metric): RuleTable => [{ metric, above: 0, forSeconds: 0, decision: "rollback" }];
+
+  it("that nobody shows are no verdict, with the name", async () => {
+    const shown = await bake(new World(() => ({})), named("counter:ftso_submissions_failed_total"), {
+      seconds: 20,
+    });
+    expect(shown.held).toBe(true);
+    for (const metric of ["counter:oracle_failures_total", "gauge:oracle_failures_total"] as const) {
+      const world = new World(() => ({}));
+      const kind = metric.split(":")[0];
+      const result = await bake(world, named(metric), { seconds: 20 });
+      expect(result).toMatchObject({
+        held: false,
+        measured: `–, no service shows a ${kind} oracle_failures_total`,
+      });
+      expect(world.seconds).toBe(40);
+    }
+  });
+
+  it("that have to rise are waited for, and no verdict where they do not", async () => {
+    const rules = named("rises:ftso_submissions_total");
+    const late = new World((seconds) => ({ submissions: seconds >= 30 ? 1 : 0 }));
+    expect((await bake(late, rules, { seconds: 20 })).held).toBe(true);
+    expect(late.seconds).toBe(30);
+    const never = new World(() => ({ submissions: 0 }));
+    expect(await bake(never, rules, { seconds: 20 })).toMatchObject({
+      held: false,
+      rule: "rises:ftso_submissions_total by more than 0",
+      measured: "0, it has not risen yet (api)",
+      allowed: "> 0",
+    });
+    expect((await bake(new World(() => ({ submissions: 0 })), chronoRules, { proved: true })).held).toBe(
+      true,
+    );
+  });
+
+  it("that are gauges may fall without anything else being counted anew", async () => {
+    const rules: RuleTable = [
+      { metric: "gauge:queue_length", above: 100, forSeconds: 10, decision: "rollback" },
+      { metric: "counter:ftso_submissions_failed_total", above: 0, forSeconds: 0, decision: "rollback" },
+    ];
+    const waves = new World((seconds) => ({ queue: seconds % 20 === 0 ? 500 : 0 }));
+    expect((await bake(waves, rules, { seconds: 60 })).held).toBe(true);
+    const full = new World((seconds) => ({ queue: seconds > 20 ? 101 : 0 }));
+    expect(await bake(full, rules, { seconds: 60 })).toMatchObject({
+      held: false,
+      rule: "gauge:queue_length > 100 for 10 s",
+      measured: "101 (api)",
+    });
+  });
+});
+
+describe("what users get at the front door", () => {
+  it("decides, although the release's own counters say that all is well", async () => {
+    const world = new World(() => ({}));
+    let answered = 0;
+    const { sample } = world.sampler;
+    world.sampler.sample = async () => {
+      const { api: seen } = await sample();
+      answered += 1000;
+      const failed = world.seconds > 20 ? answered / 2 - 2500 : 0;
+      return { api: { ...seen, door: { requests: answered, errors: Math.max(0, failed) } } };
+    };
+    const result = await bake(world, chronoRules);
+    expect(result).toMatchObject({ held: false, rule: "errorRate > 1 % for 60 s" });
+    expect(result.measured).toMatch(/^\d+\.?\d* %, \d+ of \d+ requests \(api at the front door\)$/);
+  });
+
+  it("decides by our own requests too, where these fail and the counters do not", async () => {
+    const world = new World(() => ({}));
+    const { sample } = world.sampler;
+    world.sampler.sample = async () => {
+      const { api: seen } = await sample();
+      const probes = Array.from({ length: 100 }, (_, index) => probe("request", index >= 10));
+      return { api: { ...seen, probes: [...(seen?.probes ?? []), ...probes] } };
+    };
+    const result = await bake(world, chronoRules, { services: [{ ...api, asked: true }] });
+    expect(result).toMatchObject({ held: false, rule: "errorRate > 1 % for 60 s" });
+    expect(result.measured).toMatch(/^10 %, \d+ of \d+ requests \(api by our own requests\)$/);
   });
 });
 

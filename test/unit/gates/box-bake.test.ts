@@ -33,6 +33,7 @@ beforeEach(async () => {
     stateDirectory: folder,
     unitState: async () => ({ active: "running", restarts: 0, memoryBytes: 50e6 }),
     journal: async () => [],
+    doorTotals: async () => null,
   } as unknown as Host;
 });
 afterEach(async () => {
@@ -42,10 +43,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-function policy(): Policy {
+function policy(bakeSeconds: number): Policy {
   return {
     rules: podRules,
-    bakeSeconds: 2,
+    bakeSeconds,
     shortBakeSeconds: 1,
     scrapeSeconds: 0.2,
     healthSeconds: 5,
@@ -98,12 +99,12 @@ async function release(postgres: boolean): Promise<ReleaseRecord> {
 
 describe("the bake of a release with a database", () => {
   it("asks it at every scrape, over a connection of its own, and holds while it answers", async () => {
-    expect(await bake(host, await release(true), policy(), 2)).toBeNull();
+    expect(await bake(host, await release(true), policy(2), false)).toBeNull();
     expect(database.sessions).toBeGreaterThan(1);
   });
 
   it("ends when the database is gone for two looks in a row (POD-8)", async () => {
-    const baking = bake(host, await release(true), policy(), 30);
+    const baking = bake(host, await release(true), policy(30), false);
     await expect.poll(() => database.sessions, { timeout: 10_000 }).toBeGreaterThan(2);
     await database.stop();
     const finding = await baking;
@@ -116,7 +117,7 @@ describe("the bake of a release with a database", () => {
   });
 
   it("is judged without a database where the release has none", async () => {
-    expect(await bake(host, await release(false), policy(), 2)).toBeNull();
+    expect(await bake(host, await release(false), policy(2), false)).toBeNull();
     expect(database.sessions).toBe(0);
   });
 });
@@ -127,7 +128,7 @@ describe("the emergency stop (TRD-6)", () => {
 
   it("ends the bake that runs", async () => {
     await writeCutover(host, "pod", { ...untouched, pending });
-    const baking = bake(host, await release(false), policy(), 60);
+    const baking = bake(host, await release(false), policy(60), false);
     await stopBake(host, "pod", stop);
     expect(await baking).toMatchObject({ rule: "emergencyStop", measured: "wrong prices (ann)" });
   });

@@ -6,6 +6,7 @@ import type { Probe, ServiceSample } from "../../../components/gates/seen.ts";
 
 export const scrapeSeconds = 5;
 export const counter = "ftso_submissions_failed_total";
+export const submitted = "ftso_submissions_total";
 
 /** How one scrape's worth of time goes for a service; what is not said is fine. */
 export interface Weather {
@@ -14,6 +15,9 @@ export interface Weather {
   /** Requests that fell into the bucket that ends here: 0.1, 0.5, 1, 2.5, 5, 10 or Infinity. */
   readonly slow?: { readonly bucket: number; readonly requests: number };
   readonly failedSubmissions?: number;
+  /** Submissions that succeeded. */
+  readonly submissions?: number;
+  readonly queue?: number;
   readonly grows?: number;
   readonly restarts?: number;
   readonly health?: boolean;
@@ -23,7 +27,7 @@ export interface Weather {
 
 /** Totals of one service as scrapes see them. */
 export class Totals {
-  readonly #totals = { requests: 0, errors: 0, submissions: 0, cpu: 0, memory: 50e6, restarts: 0 };
+  readonly #totals = { requests: 0, errors: 0, failed: 0, submissions: 0, cpu: 0, memory: 50e6, restarts: 0 };
   readonly #slow = new Map([0.1, 0.5, 1, 2.5, 5, 10, Number.POSITIVE_INFINITY].map((bound) => [bound, 0]));
 
   /** What a sample finds after one scrape's worth of such weather. */
@@ -32,7 +36,8 @@ export class Totals {
     const requests = weather.requests ?? 1000;
     totals.requests += requests;
     totals.errors += weather.errors ?? 0;
-    totals.submissions += weather.failedSubmissions ?? 0;
+    totals.failed += weather.failedSubmissions ?? 0;
+    totals.submissions += weather.submissions ?? 1;
     totals.cpu += 1;
     totals.memory += weather.grows ?? 0;
     totals.restarts += weather.restarts ?? 0;
@@ -40,13 +45,14 @@ export class Totals {
     this.#slow.set(slow.bucket, this.#slow.get(slow.bucket)! + slow.requests);
     this.#slow.set(0.1, this.#slow.get(0.1)! + requests - slow.requests);
     return {
-      metrics: weather.scrape === false ? { failed: "connect ECONNREFUSED" } : this.#scrape(),
+      metrics:
+        weather.scrape === false ? { failed: "connect ECONNREFUSED" } : this.#scrape(weather.queue ?? 0),
       probes: [probe("health", weather.health ?? true), probe("database", weather.database ?? true)],
       unit: { active: "running", restarts: totals.restarts, memoryBytes: totals.memory },
     };
   }
 
-  #scrape() {
+  #scrape(queue: number) {
     const totals = this.#totals;
     let within = 0;
     const buckets = [...this.#slow].map(([bound, count]) => {
@@ -56,10 +62,16 @@ export class Totals {
     });
     const text = `http_requests_total{route="/",status="200"} ${totals.requests - totals.errors}
 http_requests_total{route="/",status="500"} ${totals.errors}
-${counter} ${totals.submissions}
+${counter} ${totals.failed}
+${submitted} ${totals.submissions}
+queue_length ${queue}
 process_cpu_seconds_total ${totals.cpu}
 ${buckets.join("\n")}`;
-    return readScrape(text, { ownPaths: ["/health"], counters: [counter] });
+    return readScrape(text, {
+      ownPaths: ["/health"],
+      counters: [counter, submitted],
+      gauges: ["queue_length"],
+    });
   }
 }
 
@@ -67,20 +79,9 @@ export function probe(kind: Probe["kind"], ok: boolean, seconds = 0.01): Probe {
   return { kind, ok, status: ok ? 200 : 503, seconds };
 }
 
-/** Weather that is just above what a rule allows, and just at it. */
+/** Weather that is just above what a rule allows, and just at it; shares of requests have tests of their own. */
 export function weatherFor(rule: Rule): { above: Weather; at: Weather } {
   switch (rule.metric) {
-    case "errorRate":
-      return { above: { errors: 1000 * rule.above + 1 }, at: { errors: 1000 * rule.above } };
-    case "p95":
-    case "p99": {
-      const bounds = [0.1, 0.5, 1, 2.5, 5, 10];
-      const over = bounds[bounds.findIndex((bound) => bound >= rule.above) + 1]!;
-      const under = bounds.findLast((bound) => bound <= rule.above)!;
-      // Of a thousand: enough for the rule's own quantile, for p99 too few to move p95.
-      const requests = rule.metric === "p99" ? 20 : 100;
-      return { above: { slow: { bucket: over, requests } }, at: { slow: { bucket: under, requests } } };
-    }
     case "healthFailures":
       return { above: { health: false }, at: {} };
     case "databaseFailures":
