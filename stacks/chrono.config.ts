@@ -13,6 +13,9 @@ export const chronoSecrets = ["databaseUrl", "redisUrl", "databaseAdminUrl"] as 
 
 const service = z.strictObject({ command: z.array(z.string().min(1)).min(1).optional() });
 
+/** What of the Workers is asked, below their front, by smoke test and bake. */
+export const workersAsked = { health: "/health", probes: ["/"] } as const;
+
 export const chronoSchema = z.strictObject({
   ...pins,
   box,
@@ -89,7 +92,8 @@ function checkDeclared(config: ChronoConfig, { environment, problem }: SystemCon
 }
 
 function checkWorkers({ edge: where, workers }: ChronoConfig, context: SystemContext): void {
-  if (where !== undefined) edgeChecks(where, context);
+  const paths = [workersAsked.health, ...workersAsked.probes];
+  if (where !== undefined) edgeChecks("chrono", where, { paths, filesOnly: false }, context);
   if ((where === undefined) === (workers === undefined)) return;
   const [missing, given] = where === undefined ? ["edge", "workers"] : ["workers", "edge"];
   context.problem(missing ?? "", "nothing", `a value, because chrono:${given} is there`);

@@ -10,9 +10,16 @@ import { backupsOf, type Leg } from "../components/rollout/leg.ts";
 import type { ReleaseManifest, ServiceManifest } from "../components/rollout/manifest.ts";
 import { resolveReleases } from "../components/rollout/releases.ts";
 import { Rollout } from "../components/rollout/rollout.ts";
-import type { ChronoConfig } from "./chrono.config.ts";
+import { type ChronoConfig, workersAsked } from "./chrono.config.ts";
 import { bakePolicy, boxPolicy } from "./config/bake.ts";
-import { type edgeContent, edgeContentOf, edgePlace, edgePolicy, edgeSha256 } from "./config/edge.ts";
+import {
+  addressOf,
+  type edgeContent,
+  edgeContentOf,
+  edgePlace,
+  edgePolicy,
+  edgeSha256,
+} from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
 import { serviceSettings } from "./config/settings.ts";
@@ -55,7 +62,7 @@ async function workersLeg(site: Site): Promise<Leg[]> {
   const place = workersPlace(stack);
   const { workers } = config;
   if (place === null || !workers) return [];
-  const policy = { rules: chronoRules, probes: ["/"] };
+  const policy = { rules: chronoRules, probes: workersAsked.probes };
   return [
     await site.edgeLeg({
       system: "chrono",
@@ -69,7 +76,7 @@ async function workersLeg(site: Site): Promise<Leg[]> {
 
 function addressOfWorkers(stack: StackConfig): { workers?: string } {
   const place = workersPlace(stack);
-  return place === null ? {} : { workers: place.front };
+  return place === null ? {} : { workers: addressOf(place) };
 }
 
 const workersPlace = ({ environment, chrono: { edge, workers } }: StackConfig) =>
@@ -95,7 +102,7 @@ export function workersManifest(
     settings: { ENVIRONMENT: environment, API_URL: urlOf(config, "api") },
     secrets: {},
     migrationTag: null,
-    health: "/health",
+    health: workersAsked.health,
   };
 }
 

@@ -1,9 +1,18 @@
 import { z } from "zod";
+import { releaseAsset } from "../components/edge/manifest.ts";
 import { podRules } from "../components/gates/tables.ts";
 import type { EnvironmentName } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
-import { checkCluster, checkImage, cluster, containerService, imageOf, resources } from "./config/cluster.ts";
+import {
+  checkCluster,
+  checkHosts,
+  checkImage,
+  cluster,
+  containerService,
+  imageOf,
+  resources,
+} from "./config/cluster.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
 import { bake, pins, port, type ReleaseEntry, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
@@ -33,6 +42,9 @@ const scan = z.strictObject({
   /** images: each image of the release, one run each; none: one run. */
   subjects: z.enum(["images", "none"]).default("images"),
 });
+
+/** What of the frontend is asked by smoke test and bake. */
+export const frontendAsked = { health: "/", probes: ["/"] } as const;
 
 export const podSchema = z.strictObject({
   ...pins,
@@ -119,7 +131,11 @@ export function podChecks(config: PodConfig, context: SystemContext): void {
   checkAlerts(config, podRules, ["box", "cluster", "edge"], context);
   checkSettings(config, ["api", "mcp"], problem);
   checkCluster(config.cluster, context);
-  edgeChecks(config.edge, context);
+  checkHosts("", { mcp: config.mcp }, problem);
+  const { health, probes } = frontendAsked;
+  // The release is known by its asset, and the update's last gate asks each of the frontend's routes.
+  const paths = [health, ...probes, releaseAsset, ...config.frontend.routes];
+  edgeChecks("pod", config.edge, { paths, filesOnly: true }, context);
   if (environment === "development") {
     if (config.publish)
       problem("publish", "true", "false in development: a publication cannot be taken back");

@@ -7,7 +7,7 @@ import type { ReleaseEntry } from "./config/fields.ts";
 import type { StackConfig } from "./config/read.ts";
 import { serviceSettings } from "./config/settings.ts";
 import { sourceOf } from "./config/source.ts";
-import { type PodConfig, podImages } from "./pod.config.ts";
+import { frontendAsked, type PodConfig, podImages } from "./pod.config.ts";
 
 /** What a release of POD renders to on each of its targets. */
 
@@ -171,7 +171,7 @@ export function frontendManifest(stack: PodStack, name: string, entry: ReleaseEn
     settings: {},
     secrets: {},
     migrationTag: null,
-    health: "/",
+    health: frontendAsked.health,
   };
 }
 

@@ -9,6 +9,7 @@ import { bakePolicy, boxPolicy } from "./config/bake.ts";
 import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.ts";
 import { edgePlace, edgePolicy } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
+import { frontendAsked } from "./pod.config.ts";
 import { afterwards, beforehand, evidenceOf } from "./pod.gates.ts";
 import {
   apiManifest,
@@ -109,7 +110,7 @@ async function frontendLeg(site: Site, stack: PodStack): Promise<Leg> {
     system: "pod",
     place: edgePlace("pod", environment, config.edge, config.frontend.port),
     render: (name, entry) => frontendManifest(stack, name, entry),
-    policy: edgePolicy(config.edge, podPolicy(stack)),
+    policy: edgePolicy(config.edge, { ...podPolicy(stack), probes: frontendAsked.probes }),
     secrets: {},
   });
 }

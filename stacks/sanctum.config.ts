@@ -2,7 +2,7 @@ import { z } from "zod";
 import { sanctumRules } from "../components/gates/tables.ts";
 import type { EnvironmentName } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
-import { checkCluster, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
+import { checkCluster, checkHosts, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
 import { bake, pins, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
@@ -99,6 +99,7 @@ export function sanctumChecks(config: SanctumConfig, context: SystemContext): vo
   checkAlerts(config, sanctumRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, sanctumServices, problem);
   checkCluster(config.cluster, context);
+  checkHosts("services.", config.services, problem);
   if (config.cluster === "local") {
     if (!config.source) {
       problem("source", "nothing", "where the local machine gets a version from: git or artifact");

@@ -2,7 +2,14 @@ import { z } from "zod";
 import { traiderRules } from "../components/gates/tables.ts";
 import { type EnvironmentName, isDisposable } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
-import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
+import {
+  checkCluster,
+  checkHosts,
+  checkImage,
+  clusterSystem,
+  containerService,
+  imageOf,
+} from "./config/cluster.ts";
 import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
@@ -145,6 +152,7 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
   checkAlerts(config, traiderRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
+  checkHosts("services.", config.services, problem);
   checkEnvironment(config, context);
   checkIntegration(config, context);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];

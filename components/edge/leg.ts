@@ -26,7 +26,7 @@ export interface EdgeLegArgs {
   readonly address: EdgeAddress;
   /** What Cloudflare is told apart from releases: routes, domains, rules; "local" on the edge of development. */
   readonly site: EdgeSite | "local";
-  /** Where people reach the Worker, without a path. On the local edge its port is the front door's. */
+  /** What every address of the Worker begins with, see LegRecord. On the local edge its port is the front door's. */
   readonly front: string;
   /** What the target answered before the first resource; null where it gave no answer (preview only). */
   readonly observed: TargetObservation | null;

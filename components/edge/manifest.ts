@@ -21,7 +21,7 @@ export interface EdgeManifest {
   readonly secrets: Readonly<Record<string, string>>;
   /** Durable Object migration the code needs: one the Worker has already been through. Null: none. */
   readonly migrationTag: string | null;
-  /** Path that answers 2xx when the Worker can work. */
+  /** Path below the front that answers 2xx when the Worker can work. */
   readonly health: string;
 }
 
@@ -53,7 +53,7 @@ export interface EdgePolicy extends BakePolicy {
 export interface LegRecord {
   readonly system: string;
   readonly environment: EdgeManifest["environment"];
-  /** Where people reach the Worker, without a path: https://app.example.com */
+  /** What every address of the Worker begins with, without a slash at the end: https://app.example.com, …/edge */
   readonly front: string;
   readonly policy: EdgePolicy;
   /** Receipt of the preparation: another one means that the leg has to be prepared again. */

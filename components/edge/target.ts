@@ -172,7 +172,8 @@ export class EdgeCutoverTarget implements CutoverTarget {
     const override = overrideFor(this.worker, next.versionId);
     const deadline = performance.now() + healthSeconds * 1000;
     for (let wait = 100; ; wait = Math.min(wait * 2, 1000)) {
-      const answer = await askFront(`${this.front}${manifest.health}`, override);
+      const address = new URL(`${this.front}${manifest.health}`);
+      const answer = await askFront(address.href, override);
       const other = answer.ok ? await otherThan(manifest, next.fingerprint, this.front, override) : null;
       if (answer.ok && other === null) return null;
       if (performance.now() + wait > deadline) {
@@ -183,7 +184,7 @@ export class EdgeCutoverTarget implements CutoverTarget {
               allowed: manifest.release,
             }
           : {
-              rule: `${manifest.release} answers 2xx on ${manifest.health} within ${healthSeconds} s`,
+              rule: `${manifest.release} answers 2xx on ${address.pathname} within ${healthSeconds} s`,
               measured: answer.status
                 ? `${answer.status} ${answer.text}`.trim()
                 : `no answer (${answer.text})`,

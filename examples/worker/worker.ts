@@ -15,6 +15,9 @@ interface Env {
   readonly ASSETS?: { fetch(request: Request): Promise<Response> };
 }
 
+/** Path of the route that leads here (edge.path). A route strips nothing, so a Worker is asked for /edge/health. */
+const base = "/edge";
+
 /** Traffic that the "errors" release answers well before it turns bad, in milliseconds since the first request. */
 const goodMilliseconds = 2000;
 let firstAt: number | null = null;
@@ -22,7 +25,10 @@ let requests = 0;
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
+    const url = new URL(request.url);
+    // Where every path leads here, as on the local edge, it is asked for /health as well.
+    if (url.pathname.startsWith(`${base}/`)) url.pathname = url.pathname.slice(base.length);
+    const { pathname, searchParams } = url;
     const release = env.RELEASE ?? VERSION;
     if (pathname === "/health") {
       const healthy = FAULT !== "never-healthy";
@@ -32,7 +38,7 @@ export default {
       await pause(Number(searchParams.get("ms") ?? 0));
       return traffic(pathname, env, release);
     }
-    if (env.ASSETS) return env.ASSETS.fetch(request);
+    if (env.ASSETS) return env.ASSETS.fetch(new Request(url, request));
     return say({ error: `nothing at ${pathname}` }, 404, release);
   },
 };

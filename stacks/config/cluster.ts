@@ -78,6 +78,29 @@ export function clusterDoor(service: string, { hosts }: z.infer<typeof container
   return { service, port: 80, hosts: names, ...(tlsSecret === undefined ? {} : { tlsSecret }) };
 }
 
+/**
+ * Each host name leads to one thing: with two rules for one name an Ingress follows one of them, and who asks a colour
+ * would be answered by what is live.
+ *
+ * @param below what the services' keys in the config begin with: "services."
+ */
+export function checkHosts(
+  below: string,
+  services: Readonly<Record<string, z.infer<typeof containerService>>>,
+  problem: SystemContext["problem"],
+): void {
+  const taken = new Map<string, string>();
+  for (const [service, { hosts }] of Object.entries(services)) {
+    if (!hosts) continue;
+    for (const what of ["live", "blue", "green"] as const) {
+      const [key, name] = [`${below}${service}.hosts.${what}`, hosts[what]];
+      const other = taken.get(name);
+      if (other === undefined) taken.set(name, key);
+      else problem(key, name, `a host name of its own: ${other} has that one`);
+    }
+  }
+}
+
 /** What a system has that is a cluster's whole. */
 export const clusterSystem = {
   cluster,

@@ -4,9 +4,11 @@ import type { EdgeSite } from "../../components/edge/cloudflare.ts";
 import { hashOfFolder } from "../../components/edge/content.ts";
 import { localApi } from "../../components/edge/local/places.ts";
 import type { EdgeContent, EdgePolicy } from "../../components/edge/manifest.ts";
+import { readPattern } from "../../components/edge/routes.ts";
 import { cloudflareApi } from "../../components/edge/transport.ts";
 import type { BakePolicy } from "../../components/gates/policy.ts";
 import type { EnvironmentName } from "../../components/rollout/environment.ts";
+import { checkLeads, type EdgeAsked, frontOf, isPath } from "./edge-leads.ts";
 import { type ReleaseEntry, seconds } from "./fields.ts";
 import type { SystemContext } from "./read.ts";
 
@@ -16,6 +18,12 @@ const identifier = z.string().regex(/^[0-9a-f]{32}$/, "32 hex digits, as the das
 const hostname = z
   .string()
   .regex(/^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$/, "a hostname such as app.example.com");
+const route = z
+  .string()
+  .refine(
+    (text) => readPattern(text) !== null,
+    "a pattern such as app.example.com/*: an asterisk first in the hostname or last in the path, no query, no port",
+  );
 const expression = z.string().min(1);
 
 const wafRule = z.strictObject({
@@ -49,9 +57,15 @@ export const edge = z.union([
       .string()
       .regex(/^[a-z][a-z0-9-]{0,62}$/, "small letters, digits and dashes, a letter first; at most 63")
       .optional(),
-    /** Where people reach it: a smoke test and the bake ask there. */
+    /** Where people reach it: a smoke test and the bake ask there, below `path`. */
     hostname,
-    routes: z.array(z.string().regex(/^[^/\s]+\/\S*$/, "a pattern such as app.example.com/*")).default([]),
+    /** What every address of the Worker begins with, where its route has a path. The Worker sees it: nothing is stripped. */
+    path: z
+      .string()
+      .regex(isPath, "a path such as /edge, without a slash at its end")
+      .or(z.literal(""))
+      .default(""),
+    routes: z.array(route).default([]),
     domains: z.array(hostname).default([]),
     /** Shares of the traffic before all of it, each watched for its seconds. */
     steps: z.array(z.strictObject({ percent: z.number().int().min(1).max(99), seconds })).default([]),
@@ -67,6 +81,7 @@ export const edge = z.union([
 ]);
 
 export type EdgeConfig = z.infer<typeof edge>;
+export type CloudflareEdge = Exclude<EdgeConfig, "local">;
 
 /** Where the built files of a version are; `{version}` stands for it. */
 export const edgeContent = z.union([
@@ -78,6 +93,7 @@ export const edgeContent = z.union([
 export interface EdgePlace {
   readonly address: EdgeAddress;
   readonly site: EdgeSite | "local";
+  /** What every address of it begins with, without a slash at the end: https://app.example.com/edge */
   readonly front: string;
 }
 
@@ -88,18 +104,27 @@ export function edgePlace(
   config: EdgeConfig,
   door: number,
 ): EdgePlace {
-  const named = `${system}-${environment}`;
   if (config === "local") {
-    const address = { kind: "edge", system, accountId: "local", worker: named, api: localApi } as const;
+    const worker = `${system}-${environment}`;
+    const address = { kind: "edge", system, accountId: "local", worker, api: localApi } as const;
     return { address, site: "local", front: `http://127.0.0.1:${door}` };
   }
-  const { accountId, worker = named, api } = config;
+  const { accountId, api } = config;
+  const worker = workerOf(system, environment, config);
   const { zoneId = null, routes, domains, waf = null, rateLimits } = config;
   return {
     address: { kind: "edge", system, accountId, worker, api },
     site: { zoneId, routes, domains, workersDev: environment === "staging", waf, rateLimits },
-    front: `https://${config.hostname}`,
+    front: frontOf(config),
   };
+}
+
+const workerOf = (system: string, environment: EnvironmentName, { worker }: CloudflareEdge) =>
+  worker ?? `${system}-${environment}`;
+
+/** For people: a route such as app.example.com/edge/* leads to /edge/, and not to /edge. */
+export function addressOf({ front }: Pick<EdgePlace, "front">): string {
+  return new URL(front).pathname === "/" ? front : `${front}/`;
 }
 
 /** The files of a version. A folder's checksum is taken now: other files are another release. */
@@ -132,38 +157,37 @@ export function edgePolicy(config: EdgeConfig, policy: BakePolicy): EdgePolicy {
   return { ...policy, steps, oldSecretsWork };
 }
 
-/** Rules of the environment are rules of the config (CHR-10): previews in staging, routes in production. */
-export function edgeChecks(config: EdgeConfig, { environment, problem }: SystemContext, key = "edge"): void {
+/**
+ * Rules of the environment are rules of the config (CHR-10): previews in staging, routes in production; and what is asked
+ * of the Worker lies where something leads to it.
+ */
+export function edgeChecks(
+  system: string,
+  config: EdgeConfig,
+  asked: EdgeAsked,
+  context: SystemContext,
+): void {
+  const { environment, problem } = context;
   if (config === "local") {
     if (environment === "development") return;
-    problem(key, '"local"', "accountId and hostname of Cloudflare outside development");
+    problem("edge", '"local"', "accountId and hostname of Cloudflare outside development");
     return;
   }
-  const { accountId, routes, domains, zoneId, steps, hostname, rateLimits, waf } = config;
+  const { accountId, routes, domains, zoneId, steps, rateLimits, waf } = config;
   for (const [name, id] of Object.entries({ accountId, zoneId })) {
     if (id === undefined || !/^0+$/.test(id)) continue;
-    problem(`${key}.${name}`, "zeros", "the identifier that Cloudflare's dashboard shows");
+    problem(`edge.${name}`, "zeros", "the identifier that Cloudflare's dashboard shows");
   }
   const led = [...routes, ...domains];
   if (environment === "staging" && led.length > 0) {
-    problem(`${key}.routes`, led.join(", "), "none in staging: it is reached at its workers.dev address");
+    problem("edge.routes", led.join(", "), "none in staging: it is reached at its workers.dev address");
   }
-  if (environment === "production" && led.length === 0) {
-    problem(`${key}.domains`, "nothing", "a hostname or a route that people reach it by");
-  }
-  if (environment === "production" && !led.some((one) => covers(one, hostname)) && led.length > 0) {
-    problem(`${key}.hostname`, hostname, `a hostname of its routes and domains: ${led.join(", ")}`);
-  }
+  checkLeads(system, workerOf(system, environment, config), config, asked, context);
   if (zoneId === undefined && (routes.length > 0 || rateLimits.length > 0 || waf)) {
-    problem(`${key}.zoneId`, "nothing", "the zone of its routes and rules");
+    problem("edge.zoneId", "nothing", "the zone of its routes and rules");
   }
   const percents = steps.map(({ percent }) => percent);
   if (percents.some((percent, index) => index > 0 && percent <= (percents[index - 1] ?? 0))) {
-    problem(`${key}.steps`, percents.join(", "), "shares that grow from step to step");
+    problem("edge.steps", percents.join(", "), "shares that grow from step to step");
   }
-}
-
-function covers(routeOrDomain: string, hostname: string): boolean {
-  const [host = ""] = routeOrDomain.split("/");
-  return host === hostname || (host.startsWith("*") && hostname.endsWith(host.slice(1)));
 }

@@ -198,7 +198,7 @@ describeOnBox("staging and production, whole", () => {
   });
 
   it("staging: another gate of every system fails, with the same pins", async () => {
-    trial.cloudflare.sicken("v3", (path) => (path === "/health" ? 503 : null));
+    trial.cloudflare.sicken("v3", (path) => (path.endsWith("/health") ? 503 : null));
     trial.kubernetes.sicken("v3", ({ service, path, door }) => {
       if (service === "auth") return path === "/" ? 500 : null;
       return service === "backend" && door === null ? 500 : null;
@@ -273,7 +273,7 @@ describeOnBox("staging and production, whole", () => {
 
   it("production: what staging never proved is not deployed, nor what another gate finds", async () => {
     trial.kubernetes.failJob("apply v3");
-    trial.cloudflare.sicken("v3", (path) => (path === "/health" ? 503 : null));
+    trial.cloudflare.sicken("v3", (path) => (path.endsWith("/health") ? 503 : null));
     await must(production.boxes.deia, "systemctl stop ollama");
     pinAll("production", "v3", ["v2"]);
     const { code, steps } = await up("production");

@@ -39,6 +39,13 @@ test("each step ran once, in the order of the rollout", async () => {
   ]);
 });
 
+test("the same Worker answers below the path of a route, which hands the whole of it on", async () => {
+  expect(await ask("/edge/health")).toMatchObject({ status: 200, release: "v1", text: "healthy\n" });
+  expect(await ask("/edge/")).toMatchObject({ status: 200, release: "v1" });
+  expect(await ask("/edge/style.css")).toMatchObject({ status: 200, text: (await ask("/style.css")).text });
+  expect(await ask("/edges/health")).toMatchObject({ status: 404 });
+});
+
 test("nothing changed: an update runs nothing", async () => {
   const { code, output } = await trial.up("--expect-no-changes");
   expect(code, output).toBe(0);

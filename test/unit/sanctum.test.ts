@@ -187,6 +187,21 @@ describe("the config", () => {
     );
   });
 
+  test("a host name leads to one thing only", () => {
+    const auth = { ...hosts("auth"), blue: "auth.sanctum.example" };
+    const directory = { ...hosts("directory"), green: "messaging.sanctum.example" };
+    const given = {
+      ...services,
+      auth: { ...services.auth, hosts: auth },
+      directory: { ...services.directory, hosts: directory },
+    };
+    expect(problems(stack("production", { services: given }))).toEqual([
+      "services.auth.hosts.blue: auth.sanctum.example; a host name of its own: services.auth.hosts.live has that one",
+      "services.messaging.hosts.live: messaging.sanctum.example; a host name of its own: " +
+        "services.directory.hosts.green has that one",
+    ]);
+  });
+
   test("only production takes staging's word, and nobody but development has no cluster", () => {
     expect(problems(stack("staging", { gates: { evidence: "staging" } }))).toEqual([
       "gates.evidence: staging; run: only production takes staging's word",

@@ -135,6 +135,26 @@ describe("the stacks' files", () => {
     );
   });
 
+  test("a route that leads to nothing that is asked is refused, with every other problem, and told how to mend it", () => {
+    const config = committed("production");
+    const { path, ...edge } = config["chrono:edge"] as { path: string };
+    expect(path).toBe("/edge");
+    const raw = completed({ ...config, "chrono:edge": edge });
+    expect(problemsOf("production", raw)).toEqual(["chrono:edge.path"]);
+    expect(() => readStackConfig("production", raw)).toThrow(
+      [
+        "the config of stack production has one problem; nothing was changed",
+        "  chrono:edge.path: found nothing; allowed: /edge, which is in the route nexus.hayven.xyz/edge/*; no route or domain " +
+          "leads to what smoke test and bake ask: https://nexus.hayven.xyz/health, https://nexus.hayven.xyz/",
+        "    pulumi config set --path 'chrono:edge.path' /edge",
+      ].join("\n"),
+    );
+    const incomplete = plain({ ...config, "chrono:edge": edge });
+    expect(problemsOf("production", incomplete)).toEqual(
+      ["chrono:edge.path", ...problemsOf("production", plain(config))].toSorted(),
+    );
+  });
+
   test("testing is TRAIDER's alone, asks for what only its owner knows, and is right once that is set", () => {
     const testing = committed("testing");
     const owned = ["traider:dbPassword", "traider:jwtSecret"];

@@ -11,6 +11,7 @@ import { Rollout } from "../../../components/rollout/rollout.ts";
 import { buildExampleWorkers } from "../../../examples/worker/build.ts";
 import { bakePolicy } from "../../../stacks/config/bake.ts";
 import {
+  addressOf,
   edgeContentOf,
   edge as edgeField,
   edgePlace,
@@ -80,4 +81,4 @@ const leg = new EdgeLeg({
 });
 const releases = resolveReleases(system, pins, [leg], newReceipt);
 new Rollout(system, { legs: [leg], releases, newReceipt });
-export const front = pulumi.output(place.front);
+export const front = pulumi.output(addressOf(place));

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
+import { matchRoutes, parseRoutes } from "miniflare";
 import type { RecorderWorld, Thing } from "../recorder/world.ts";
 
 /**
@@ -94,11 +95,11 @@ export class Cloudflare {
   }
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? "/", "http://cloudflare");
+    const { pathname, search } = new URL(request.url ?? "/", "http://cloudflare");
     const [, kind, ...rest] = pathname.split("/");
     if (kind === "front") {
       const [host = "", ...path] = rest;
-      return this.serve(request, response, host, `/${path.join("/")}`);
+      return this.serve(request, response, new URL(`https://${host}/${path.join("/")}${search}`));
     }
     const [, , , collection = "", worker = "", what, id] = rest;
     if (request.headers.authorization !== "Bearer token-of-the-test") {
@@ -171,8 +172,15 @@ export class Cloudflare {
     return all.sort((one, other) => (one.created < other.created ? 1 : -1));
   }
 
-  private serve(request: IncomingMessage, response: ServerResponse, host: string, path: string): void {
-    const worker = this.workerOf(host);
+  private serve(request: IncomingMessage, response: ServerResponse, url: URL): void {
+    const worker = this.workerAt(url);
+    if (worker === null) {
+      // Stands for the origin of the zone: no server of its own is behind any of these hostnames.
+      response.writeHead(522).end(`no Worker is at ${url.href}, and the zone's origin does not answer\n`);
+      return;
+    }
+    // A route and a domain strip nothing: the Worker sees the path that was asked.
+    const path = url.pathname;
     const shares = this.deployments.get(worker)?.at(-1)?.versions ?? [];
     const header = String(request.headers["cloudflare-workers-version-overrides"] ?? "");
     const wanted = header.startsWith(`${worker}="`) ? header.slice(worker.length + 2, -1) : "";
@@ -189,11 +197,30 @@ export class Cloudflare {
     response.writeHead(status, { "x-release": release }).end(`${text}\n`);
   }
 
-  /** The Worker that a hostname leads to: by domain, by route, by its address at workers.dev. */
-  private workerOf(host: string): string {
-    const domain = this.things("workersCustomDomain:").find(({ inputs }) => inputs.hostname === host);
-    const route = this.things("workersRoute:").find(({ inputs }) => String(inputs.pattern).startsWith(host));
-    return String(domain?.inputs.service ?? route?.inputs.script ?? host.split(".")[0]);
+  /**
+   * The Worker that an address leads to; null where none does. Routes are looked up by Cloudflare's own code, as its
+   * runtime for development has it: the most specific one wins, and any of them before a domain of the same hostname.
+   */
+  private workerAt(url: URL): string | null {
+    const patterns = new Map<string, string[]>();
+    for (const { inputs } of this.led("workersRoute:")) {
+      const script = String(inputs.script);
+      patterns.set(script, [...(patterns.get(script) ?? []), String(inputs.pattern)]);
+    }
+    const routed = matchRoutes(parseRoutes(patterns), url);
+    if (routed !== null) return routed;
+    const domain = this.led("workersCustomDomain:").find(({ inputs }) => inputs.hostname === url.hostname);
+    if (domain) return String(domain.inputs.service);
+    const [name, , ...rest] = url.hostname.split(".");
+    if (rest.join(".") !== "workers.dev") return null;
+    const worker = this.led("worker:Worker").find(({ inputs }) => inputs.name === name);
+    const { enabled } = (worker?.inputs.subdomain ?? {}) as { enabled?: boolean };
+    return enabled === true ? String(name) : null;
+  }
+
+  /** Of what leads to a Worker only what is there now: a route that was taken away leads nowhere. */
+  private led(match: string): readonly Thing[] {
+    return this.world.things({ package: "cloudflare", match });
   }
 
   /** Versions stay when the engine has forgotten them, so what is left counts too. */
