@@ -1,3 +1,4 @@
+import { longestOfAnyCutover, longestWaitSeconds } from "../rollout/cutover/longest.ts";
 import type { CutoverRequest, Outcome } from "../rollout/cutover/machine.ts";
 import { type Failure, untouched } from "../rollout/cutover/state.ts";
 import type { LegAddress, LegDriver } from "../rollout/leg.ts";
@@ -15,7 +16,10 @@ export function systemOn(observed: BoxObservation, system: string): TargetObserv
   return observed.systems[system] ?? unknown;
 }
 
-/** Drives a leg on a box by its toolkit's verbs. A cutover is bounded by the box itself, six hours at most here. */
+/**
+ * Drives a leg on a box by its toolkit's verbs. A cutover is bounded by the box itself, and here by what the box says
+ * that one takes.
+ */
 export function boxDriver({ system, location: where }: Extract<LegAddress, { kind: "box" }>): LegDriver {
   const location = where as Location;
   const ask = async <T>(words: readonly string[], input: unknown, seconds: number): Promise<T> => {
@@ -24,8 +28,9 @@ export function boxDriver({ system, location: where }: Extract<LegAddress, { kin
       throw new Error(stderr.trim() || `${words.join(" ")} exited ${code} on ${describe(location)}`);
     return JSON.parse(stdout) as T;
   };
+  const observe = async () => systemOn(await observeBox(location), system);
   return {
-    observe: async () => systemOn(await observeBox(location), system),
+    observe,
     check: async (fingerprint) => {
       const { finding } = await ask<{ finding: Checked | null }>(
         ["check", system, "-", fingerprint],
@@ -36,7 +41,10 @@ export function boxDriver({ system, location: where }: Extract<LegAddress, { kin
       const { journal, evidence, ...rest } = finding;
       return { ...rest, explain: async () => ({ journal, evidence }) };
     },
-    cutOver: (request: CutoverRequest) => ask<Outcome>(["attempt", system], request, 6 * 3600),
+    cutOver: async (request: CutoverRequest) => {
+      const seconds = longestWaitSeconds((await observe()).longestCutover ?? longestOfAnyCutover) + 60;
+      return ask<Outcome>(["attempt", system], request, seconds);
+    },
     withdraw: async (because?: Failure) => {
       await ask(["withdraw", system], because ? { because } : {}, 300);
     },

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestWaitSeconds } from "../rollout/cutover/longest.ts";
 import type { CutoverRequest } from "../rollout/cutover/machine.ts";
 import type { ClusterApi, LiveObject } from "./api.ts";
 import { complaintOf, type Pod } from "./baker/pods.ts";
@@ -8,7 +9,7 @@ import { Memory, stateOf } from "./memory.ts";
 import { annotation, bakerName, selectorText, stateName } from "./names.ts";
 import { bakerJobFor } from "./objects/baker.ts";
 import type { KubernetesObject } from "./objects/object.ts";
-import { isFinished, type JobObject, placedReleases, policyOf } from "./observe.ts";
+import { isFinished, type JobObject, longestOn, placedReleases, policyOf } from "./observe.ts";
 
 /** Starts bakers from the runner and waits for what they come to. */
 
@@ -27,7 +28,7 @@ export async function bake(
   const memory = new Memory(api, system);
   const { template, request } = await prepare(api, system, work);
   await memory.make();
-  const deadline = performance.now() + longest(request) * 1000;
+  const deadline = performance.now() + longestWaitSeconds(longestOn(request.policy, request.releases)) * 1000;
   const job = await launchWhenIdle(api, system, bakerJobFor(template, request), { work, by, deadline });
   for (;;) {
     const found = await api.find<JobObject>("Job", bakerName(system));
@@ -132,11 +133,6 @@ export async function endBaker(
   if (id === undefined) return;
   const annotations = { [annotation.stop]: JSON.stringify({ id, by, reason }) };
   await api.patch("Lease", stateName(system), { metadata: { annotations } });
-}
-
-/** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
-function longest({ policy: { bakeSeconds, healthSeconds } }: BakerRequest): number {
-  return 2 * (bakeSeconds + healthSeconds * 4) + 720;
 }
 
 async function waitBefore(deadline: number, say: () => Promise<string>): Promise<void> {

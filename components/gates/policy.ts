@@ -13,3 +13,8 @@ export interface BakePolicy {
   readonly probes: readonly string[];
   readonly probesPerSecond: number;
 }
+
+/** Seconds that a bake takes at most: one that could not see enough goes on, for as long again and a minute. */
+export function longestBakeSeconds({ bakeSeconds }: Pick<BakePolicy, "bakeSeconds">): number {
+  return 2 * bakeSeconds + 60;
+}

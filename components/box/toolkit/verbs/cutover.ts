@@ -1,11 +1,13 @@
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestWaitSeconds } from "../../../rollout/cutover/longest.ts";
 import type { CutoverRequest, Outcome } from "../../../rollout/cutover/machine.ts";
 import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
-import { readCutover, readPolicy, requireRelease } from "../records.ts";
+import { longestCutover } from "../longest.ts";
+import { readCutover, requireRelease } from "../records.ts";
 import { endBaker } from "./watchdog.ts";
 
 /** The cutover as a step of an update: throws, with the reason, unless the release is confirmed. */
@@ -42,7 +44,7 @@ export async function attempt(host: Host, system: string, request: CutoverReques
     const { refuseUnsupportedSchema } = await import("./schema.ts");
     await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
   }
-  const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
+  const deadline = performance.now() + longestWaitSeconds(await longestCutover(host, system)) * 1000;
   await launchWhenIdle(host, system, request, deadline);
   const { outcome } = await awaitReport(host, system, request, deadline);
   if ("error" in outcome) throw new Error(outcome.error);
@@ -100,12 +102,6 @@ async function awaitReport(
     }
     await waitBefore(deadline, `the cutover of ${system} has not ended in its time`);
   }
-}
-
-/** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
-async function longestCutover(host: Host, system: string): Promise<number> {
-  const { bakeSeconds, healthSeconds } = await readPolicy(host, system);
-  return 2 * (bakeSeconds + healthSeconds * 4) + 600;
 }
 
 async function waitBefore(deadline: number, what: string): Promise<void> {
