@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { longestOfAnyCutover } from "../components/rollout/cutover/longest.ts";
 import type { RunResult } from "./engine.ts";
 import { failuresBySystem, type Step } from "./events.ts";
 import { lastGood, type StackVersion } from "./history.ts";
@@ -10,9 +11,6 @@ import { type StackFile, writePins } from "./stackfile.ts";
 import { stateOf, stateText } from "./state.ts";
 import { confirmedRelease, isReachable, servingText } from "./targets.ts";
 import { update } from "./update.ts";
-
-/** Longer than the longest bake of any table, health and taking back included. */
-const VERDICT_SECONDS = 1800;
 
 /** What is done about one system that failed. */
 interface Remedy {
@@ -76,13 +74,16 @@ export async function takeBack(
   return { code: stuck.length > 0 ? exit.stuck : exit.failed, file: after };
 }
 
-/** A baker that outlived its engine gives its verdict first: a release that proves itself is not taken back. */
-async function observeVerdicts(
+/**
+ * A baker that outlived its engine gives its verdict first: a release that proves itself is not taken back. It has as
+ * long as its target says that a cutover may take, however long its bake is.
+ */
+export async function observeVerdicts(
   session: Session,
   file: StackFile,
   systems: readonly string[],
 ): Promise<Observations> {
-  const deadline = performance.now() + VERDICT_SECONDS * 1000;
+  const began = performance.now();
   let said = false;
   for (;;) {
     const observed = await observe(session, file);
@@ -90,7 +91,9 @@ async function observeVerdicts(
       const found = observed[system];
       return isReachable(found) && found.running;
     });
-    if (running.length === 0 || session.signal.aborted || performance.now() > deadline) return observed;
+    const longest = Math.max(...running.map((system) => longestCutoverOf(observed[system])));
+    const late = performance.now() - began > longest * 1000;
+    if (running.length === 0 || session.signal.aborted || late) return observed;
     if (!said)
       session.voice.line(
         `${running.join(", ")}: the cutover still runs on the target; waiting for its verdict`,
@@ -98,6 +101,10 @@ async function observeVerdicts(
     said = true;
     await sleep(1000);
   }
+}
+
+function longestCutoverOf(found: Observations[string] | undefined): number {
+  return (isReachable(found) ? found.longestCutover : undefined) ?? longestOfAnyCutover;
 }
 
 function remedyFor(

@@ -4,6 +4,8 @@ import type { CutoverState, Failure, Pending } from "../components/rollout/cutov
 export interface Observation {
   /** A cutover runs on the target at this moment. */
   readonly running: boolean;
+  /** Seconds from a cutover's start to its verdict on the target, at most; absent where it does not say. */
+  readonly longestCutover?: number | undefined;
   /** What is confirmed really serves: every door leads to it, every process of it runs. */
   readonly intact: boolean;
   readonly confirmed: string | null;

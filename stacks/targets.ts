@@ -75,6 +75,7 @@ export function combine(
     confirmed: agreed ? first.confirmed : null,
     pending: all.find(({ pending }) => pending)?.pending ?? (agreed ? null : halfWay(all)),
     running: all.some(({ running }) => running),
+    longestCutover: longestOf(all),
     intact: all.every(({ intact }) => intact),
     stuck: all.find(({ stuck }) => stuck)?.stuck ?? null,
     flipped: all.find(({ flipped }) => flipped)?.flipped ?? null,
@@ -89,6 +90,12 @@ export function combine(
       })),
     ),
   };
+}
+
+/** The longest of their cutovers; undefined where one of them does not say. */
+function longestOf(all: readonly TargetObservation[]): number | undefined {
+  const each = all.map(({ longestCutover }) => longestCutover);
+  return each.every((seconds) => seconds !== undefined) ? Math.max(...each) : undefined;
 }
 
 function halfWay(all: readonly TargetObservation[]): Observation["pending"] {

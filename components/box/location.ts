@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { Client } from "ssh2";
 import type { BoxConfig } from "../../stacks/config/box.ts";
 import { UnreachableError } from "../rollout/leg.ts";
+import type { Loss } from "../rollout/redial.ts";
 import { shellCommand } from "./quote.ts";
 
 /** Where a box is: this machine, or one over SSH by the user's agent. */
@@ -9,6 +10,31 @@ export type Location = BoxConfig;
 
 /** Path of the local box's toolkit, from the checkout's top. */
 export const localToolkit = "components/box/switchyard-box.sh";
+
+/** How a silent box is asked whether it is still there; with one question more than may go unanswered it is lost. */
+export interface Keepalive {
+  readonly seconds: number;
+  readonly unanswered: number;
+}
+
+/** Many routers forget a connection on which nothing was said for some minutes, and tell nobody. */
+export const keepalive: Keepalive = { seconds: 10, unanswered: 3 };
+
+/** A host that is there shakes hands in less, however long what it is then asked for may take. */
+const longestHandshake = 20;
+
+/** The way to the box was lost, and what was asked of it may have arrived or not. A verb is safe to repeat. */
+export class LostConnectionError extends UnreachableError {
+  readonly loss: Loss;
+  readonly why: string;
+
+  constructor(location: Location, loss: Loss, why: string) {
+    super(describe(location), why);
+    this.name = "LostConnectionError";
+    this.loss = loss;
+    this.why = why;
+  }
+}
 
 export interface VerbResult {
   readonly code: number;
@@ -27,16 +53,21 @@ export function verbCommand(location: Location, ...words: readonly string[]): st
   return shellCommand(location === "local" ? localToolkit : "switchyard-box", ...words);
 }
 
-/** Runs a verb apart from the engine: what is asked before the first resource, and what the command line does at once. */
+/**
+ * Runs a verb apart from the engine: what is asked before the first resource, and what the command line does at once.
+ *
+ * @throws LostConnectionError where the connection could not be made, or broke: within a minute, whatever `seconds` says
+ */
 export function runVerb(
   location: Location,
   words: readonly string[],
   stdin = "",
   seconds = 20,
+  alive: Keepalive = keepalive,
 ): Promise<VerbResult> {
   return location === "local"
     ? runLocally(words, stdin, seconds)
-    : runOverSsh(location, words, stdin, seconds);
+    : runOverSsh(location, words, stdin, { seconds, alive });
 }
 
 function runLocally(words: readonly string[], stdin: string, seconds: number): Promise<VerbResult> {
@@ -63,7 +94,7 @@ function runOverSsh(
   location: Exclude<Location, "local">,
   words: readonly string[],
   stdin: string,
-  seconds: number,
+  { seconds, alive }: { readonly seconds: number; readonly alive: Keepalive },
 ): Promise<VerbResult> {
   const agent = process.env.SSH_AUTH_SOCK;
   if (!agent) {
@@ -76,26 +107,39 @@ function runOverSsh(
     const client = new Client();
     const timer = setTimeout(() => fail(`no answer within ${seconds} s`), seconds * 1000);
     let offered = "";
-    const fail = (why: string) => {
+    let loss: Loss = "silent";
+    const end = (error: Error) => {
       clearTimeout(timer);
       client.destroy();
-      reject(new UnreachableError(describe(location), why));
+      reject(error);
     };
-    client.on("error", (error) =>
-      fail(isHostKeyRefused(offered, location) ? otherHostKey(offered, location) : error.message),
-    );
+    const fail = (why: string) => end(new UnreachableError(describe(location), why));
+    const lose = (why: string) => end(new LostConnectionError(location, loss, why));
+    client.on("error", (error) => {
+      if (isHostKeyRefused(offered, location)) return fail(otherHostKey(offered, location));
+      if (error.level === "client-authentication") return fail(error.message);
+      lose(isSilence(error) ? silence(alive) : error.message);
+    });
+    client.on("close", () => lose("the connection was closed"));
     client.on("ready", () => {
+      loss = "broken";
       client.exec(verbCommand(location, ...words), (error, stream) => {
-        if (error) return fail(error.message);
+        if (error) return lose(error.message);
         let stdout = "";
         let stderr = "";
+        let ended = false;
         stream.on("data", (data: Buffer) => {
           stdout += data.toString("utf8");
         });
         stream.stderr.on("data", (data: Buffer) => {
           stderr += data.toString("utf8");
         });
+        stream.on("exit", () => {
+          ended = true;
+        });
         stream.on("close", (code: number | null) => {
+          // Of a command that has ended the host says how it did.
+          if (!ended) return lose("the connection was closed before the command had ended");
           clearTimeout(timer);
           client.end();
           resolve({ code: code ?? 137, stdout, stderr });
@@ -108,7 +152,9 @@ function runOverSsh(
       port: location.port,
       username: location.user,
       agent,
-      readyTimeout: seconds * 1000,
+      readyTimeout: Math.min(seconds, longestHandshake) * 1000,
+      keepaliveInterval: alive.seconds * 1000,
+      keepaliveCountMax: alive.unanswered,
       hostVerifier: (key: Buffer) => {
         offered = key.toString("base64");
         return !isHostKeyRefused(offered, location);
@@ -116,6 +162,13 @@ function runOverSsh(
     });
   });
 }
+
+function isSilence({ level, message }: Error & { level?: string }): boolean {
+  return level === "client-timeout" && message === "Keepalive timeout";
+}
+
+const silence = ({ seconds, unanswered }: Keepalive) =>
+  `the connection was lost: no answer for ${seconds * (unanswered + 1)} s`;
 
 function isHostKeyRefused(offered: string, { hostKey }: Exclude<Location, "local">): boolean {
   return offered !== "" && hostKey !== undefined && hostKey.split(/\s+/)[1] !== offered;

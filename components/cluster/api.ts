@@ -186,6 +186,16 @@ export class ClusterApi {
     }
   }
 
+  /** A kubeconfig may name a program that asks the network for a token. */
+  private async inTime<T>(work: Promise<T>, what: string): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new NoAnswerError(`${what}: no answer within ${this.seconds} s`);
+      timer = setTimeout(() => reject(error), this.seconds * 1000);
+    });
+    return Promise.race([work, late]).finally(() => clearTimeout(timer));
+  }
+
   private async exchangeOnce(
     method: string,
     path: string,
@@ -193,7 +203,7 @@ export class ClusterApi {
     type: string,
   ): Promise<string> {
     const { origin, options } = this.connection;
-    const common = await options();
+    const common = await this.inTime(options(), `${origin}: its credentials`);
     const text = body === undefined ? undefined : JSON.stringify(body);
     const headers = {
       ...common.headers,

@@ -1,14 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestWaitSeconds } from "../rollout/cutover/longest.ts";
 import type { CutoverRequest } from "../rollout/cutover/machine.ts";
-import type { ClusterApi, LiveObject } from "./api.ts";
+import { type Loss, type Redialing, redialed, redialing } from "../rollout/redial.ts";
+import { type ClusterApi, type LiveObject, NoAnswerError } from "./api.ts";
 import { complaintOf, type Pod } from "./baker/pods.ts";
 import type { BakerReport, BakerRequest, CheckReport } from "./baker/request.ts";
 import { Memory, stateOf } from "./memory.ts";
 import { annotation, bakerName, selectorText, stateName } from "./names.ts";
-import { bakerJobFor } from "./objects/baker.ts";
+import { bakerJobFor, requestOf } from "./objects/baker.ts";
 import type { KubernetesObject } from "./objects/object.ts";
-import { isFinished, type JobObject, placedReleases, policyOf } from "./observe.ts";
+import { isFinished, type JobObject, longestOn, placedReleases, policyOf } from "./observe.ts";
 
 /** Starts bakers from the runner and waits for what they come to. */
 
@@ -16,22 +18,27 @@ type Work = BakerRequest["work"];
 
 /**
  * A baker for work that moves traffic: one at a time, its Job's name is the lock. It outlives whoever asked for it; one
- * that still runs is waited for, or ended where what it left is wanted again, and by every flip.
+ * that still runs is waited for, or ended where what it left is wanted again, and by every flip. An API server that does
+ * not answer is asked again: the verdict is the one of the request's own id.
  */
 export async function bake(
   api: ClusterApi,
   system: string,
   work: Work,
   by: string,
+  patience: Redialing = redialing,
 ): Promise<BakerReport["outcome"]> {
   const memory = new Memory(api, system);
   const { template, request } = await prepare(api, system, work);
   await memory.make();
-  const deadline = performance.now() + longest(request) * 1000;
-  const job = await launchWhenIdle(api, system, bakerJobFor(template, request), { work, by, deadline });
+  const deadline = performance.now() + longestWaitSeconds(longestOn(request.policy, request.releases)) * 1000;
+  const job = await launchWhenIdle(api, system, template, { request, by, deadline, patience });
   for (;;) {
-    const found = await api.find<JobObject>("Job", bakerName(system));
-    const { report } = await memory.read();
+    const look = async () => ({
+      found: await api.find<JobObject>("Job", bakerName(system)),
+      report: (await memory.read()).report,
+    });
+    const { found, report } = await redialed(look, lossOf, patience);
     const said = report === undefined ? null : (JSON.parse(report) as BakerReport);
     if (said?.id === request.id) return said.outcome;
     if (found?.metadata.uid !== job.metadata.uid || isFinished(found)) {
@@ -93,23 +100,39 @@ async function prepare(api: ClusterApi, system: string, work: Work): Promise<Pre
   return { template, request: { id: randomUUID(), work, releases, policy } };
 }
 
+const lossOf = (error: unknown): Loss | null => (error instanceof NoAnswerError ? "silent" : null);
+
+interface Launch {
+  readonly request: BakerRequest;
+  readonly by: string;
+  readonly deadline: number;
+  readonly patience: Redialing;
+}
+
 async function launchWhenIdle(
   api: ClusterApi,
   system: string,
-  job: KubernetesObject,
-  { work, by, deadline }: { work: Work; by: string; deadline: number },
+  template: KubernetesObject,
+  { request, by, deadline, patience }: Launch,
 ): Promise<JobObject> {
-  for (;;) {
+  const job = bakerJobFor(template, request);
+  const launch = async (): Promise<JobObject | null> => {
     const before = await api.find<JobObject>("Job", bakerName(system));
+    // Made by a call whose answer was lost.
+    if (before && requestOf(before)?.id === request.id) return before;
     if (before && !isFinished(before)) {
-      if (await isInTheWay(api, system, work))
+      if (await isInTheWay(api, system, request.work))
         await endBaker(api, system, { by, reason: "what served before is wanted" });
     } else if (before) {
       await api.remove("Job", bakerName(system), before.metadata.uid);
     } else {
-      const created = await api.create<JobObject>(job);
-      if (created) return created;
+      return api.create<JobObject>(job);
     }
+    return null;
+  };
+  for (;;) {
+    const launched = await redialed(launch, lossOf, patience);
+    if (launched) return launched;
     await waitBefore(deadline, () => whyLate(api, system, `another cutover of ${system} still runs`));
   }
 }
@@ -132,11 +155,6 @@ export async function endBaker(
   if (id === undefined) return;
   const annotations = { [annotation.stop]: JSON.stringify({ id, by, reason }) };
   await api.patch("Lease", stateName(system), { metadata: { annotations } });
-}
-
-/** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
-function longest({ policy: { bakeSeconds, healthSeconds } }: BakerRequest): number {
-  return 2 * (bakeSeconds + healthSeconds * 4) + 720;
 }
 
 async function waitBefore(deadline: number, say: () => Promise<string>): Promise<void> {

@@ -1,3 +1,4 @@
+import { longestCutoverSeconds } from "../rollout/cutover/longest.ts";
 import { untouched } from "../rollout/cutover/state.ts";
 import type { KnownRelease, TargetObservation } from "../rollout/observation.ts";
 import type { ClusterApi, LiveObject } from "./api.ts";
@@ -59,6 +60,7 @@ export async function observeCluster(
   return {
     ...state,
     running: job !== null && !isFinished(job),
+    ...(policy === null ? {} : { longestCutover: longestOn(policy, records.map(releaseOf)) }),
     intact:
       confirmed !== undefined &&
       led.every(({ fingerprint }) => fingerprint === confirmed.fingerprint) &&
@@ -94,6 +96,16 @@ export function releaseOf({ data }: RecordObject): ClusterRelease {
 export async function policyOf(api: ClusterApi, system: string): Promise<ClusterPolicy | null> {
   const found = await api.find<LiveObject & { data?: { policy?: string } }>("ConfigMap", policyName(system));
   return found?.data?.policy === undefined ? null : (JSON.parse(found.data.policy) as ClusterPolicy);
+}
+
+/** Seconds within which a cutover between these releases ends. */
+export function longestOn(
+  policy: ClusterPolicy,
+  releases: readonly Pick<ClusterRelease, "manifest">[],
+): number {
+  const services = releases.flatMap(({ manifest }) => manifest.services);
+  const leaving = services.map(({ drainSeconds, stopSeconds }) => drainSeconds + stopSeconds);
+  return longestCutoverSeconds(policy, Math.max(0, ...leaving));
 }
 
 export function isFinished({ status }: JobObject): boolean {

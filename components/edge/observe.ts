@@ -1,3 +1,4 @@
+import { longestCutoverSeconds } from "../rollout/cutover/longest.ts";
 import type { TargetObservation } from "../rollout/observation.ts";
 import type { WorkerApi } from "./api.ts";
 import { readFront } from "./front.ts";
@@ -25,6 +26,7 @@ export async function observeWorker(api: WorkerApi): Promise<EdgeObservation> {
     ...cutover,
     ground: front?.deploymentId && leg ? leg.receipt : null,
     running: await isRunning(api.address),
+    ...(leg ? { longestCutover: longestCutoverSeconds(leg.policy) } : {}),
     intact: confirmed !== undefined && confirmed.versionId === serving && !front?.foreign,
     known: releases.map(({ fingerprint, record }) => ({
       fingerprint,

@@ -28,9 +28,9 @@ export function requestsPerSecond(rules: RuleTable, seconds: number): number {
   return Math.max(fewestPerSecond, Math.ceil((reserve * Math.max(0, ...needed)) / Math.max(1, seconds)));
 }
 
-/** The longest time that a bake may take until its verdict. */
+/** Seconds that a bake takes at most until its verdict: its patience, and a minute for a last look that hangs. */
 export function longestBakeSeconds({ bakeSeconds }: Pick<BakePolicy, "bakeSeconds">): number {
-  return bakeSeconds + patienceSeconds(bakeSeconds);
+  return bakeSeconds + patienceSeconds(bakeSeconds) + 60;
 }
 
 /**

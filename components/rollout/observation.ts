@@ -5,6 +5,11 @@ import type { ReleaseManifest } from "./manifest.ts";
 export interface TargetObservation<Manifest extends object = ReleaseManifest> extends CutoverState {
   /** A cutover runs at this moment, whoever asked for it. */
   readonly running: boolean;
+  /**
+   * Seconds from a cutover's start to its verdict here, at most, by the policy that the target has. Absent where it was
+   * never prepared, and from a toolkit that does not say it.
+   */
+  readonly longestCutover?: number;
   /** What is confirmed really serves: every door leads to it, every process of it runs. */
   readonly intact: boolean;
   readonly known: readonly KnownRelease<Manifest>[];

@@ -14,19 +14,21 @@ const receipts: Readonly<Record<string, string>> = { "0ld": "rmho0a", new: "rmho
 function legs(
   confirmed: readonly (string | null)[],
   faults: Readonly<Record<string, "health" | "bake" | "back">> = {},
-  versions: Readonly<Record<string, string>> = ordinary,
+  releases: Readonly<Record<string, string>> = ordinary,
+  placed: Readonly<Record<string, string>> = receipts,
 ) {
   const journal: string[] = [];
   const serves = new Map(names.map((name, index) => [name, confirmed[index] ?? null]));
   /** Every combination that could be seen from outside, one a line. */
   const seen = new Set([[...serves.values()].join(" ")]);
-  const known = Object.entries(versions).map(
+  const known = Object.entries(releases).map(
     ([fingerprint, release]): KnownRelease => ({
       fingerprint,
       release,
-      receipt: receipts[fingerprint] ?? "",
+      receipt: placed[fingerprint] ?? "",
       placed: true,
-      manifest: {} as KnownRelease["manifest"],
+      // A version that is released again gets a name of its own: v2.0.0-r2.
+      manifest: { version: release.replace(/-r\d+$/, "") } as KnownRelease["manifest"],
     }),
   );
   const drivers = names.map((name) => {
@@ -37,7 +39,7 @@ function legs(
     const failure = (to: string): Failure => ({
       ...{
         fingerprint: to,
-        release: versions[to] ?? to,
+        release: releases[to] ?? to,
         step: "bake",
         rule: `${name} is well`,
         measured: "ill",
@@ -98,15 +100,39 @@ describe("a system over three legs", () => {
     expect(seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
   });
 
-  test("where names are no versions, the one that was placed before is the older one", async () => {
-    const named = { "0ld": "v9", new: "a-fix" };
-    const forth = legs(["0ld", "0ld", "0ld"], {}, named);
+  /** When it was placed says the contrary of what the versions say. */
+  const placedBefore = { "0ld": receipts.new ?? "", new: receipts["0ld"] ?? "" };
+
+  test.each([
+    ["v2.0.0-rc.1", "v2.0.0"],
+    ["v2.0.0-rc.2", "v2.0.0-rc.10"],
+    ["v2.0.0-alpha", "v2.0.0-alpha.1"],
+    ["v1.9.0", "v1.10.0"],
+    ["1.9.9", "v2.0.0"],
+  ])("%s comes before %s, whichever was placed first: SemVer's order", async (older, newer) => {
+    const named = { "0ld": older, new: newer };
+    await expectOrder(named, placedBefore);
+  });
+
+  test.each([
+    ["v9", "a-fix", "names are no versions"],
+    ["v2.0.0", "a-fix", "one name is no version"],
+    ["2024.11", "2024.9", "versions are not SemVer"],
+    ["v2.0.0", "v2.0.0-r2", "one version was released twice"],
+    ["v2.0.0-r2", "v2.0.0-r3", "one version was released three times"],
+    ["v1.2.3+b7", "v1.2.3+b6", "versions differ in their build alone"],
+  ])("%s comes before %s by when they were placed: %s", async (older, newer) => {
+    await expectOrder({ "0ld": older, new: newer }, receipts);
+  });
+
+  async function expectOrder(named: Record<string, string>, placed: Readonly<Record<string, string>>) {
+    const forth = legs(["0ld", "0ld", "0ld"], {}, named, placed);
     await cutOverLegs(forth.drivers, forward);
     expect(forth.seen()).toEqual(["0ld 0ld 0ld", "new 0ld 0ld", "new new 0ld", "new new new"]);
-    const back = legs(["new", "new", "new"], {}, named);
+    const back = legs(["new", "new", "new"], {}, named, placed);
     await cutOverLegs(back.drivers, { to: "0ld", receipt: "now" });
     expect(back.seen()).toEqual(["new new new", "new new 0ld", "new 0ld 0ld", "0ld 0ld 0ld"]);
-  });
+  }
 
   test.each(
     names,

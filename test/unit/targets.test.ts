@@ -38,6 +38,16 @@ test("legs that confirm different releases are an unfinished cutover", () => {
   });
 });
 
+test("a system takes as long as the longest of its legs, and says nothing where one leg does not say", () => {
+  const [box, edge] = [leg("box", "new"), leg("edge", "new")];
+  const within = (seconds: number, { name, observed }: typeof box) => ({
+    name,
+    observed: { ...observed, longestCutover: seconds },
+  });
+  expect(combine([within(900, box), within(15_540, edge)]).longestCutover).toBe(15_540);
+  expect(combine([within(900, box), edge]).longestCutover).toBeUndefined();
+});
+
 test("a failure is that of the leg that failed, wherever else it is on record", () => {
   const own = combine([leg("box", "old"), leg("edge", "old", failure)]);
   expect(own.lastFailure).toMatchObject({ leg: "edge", rule: "p95" });

@@ -4,7 +4,7 @@ import { chmod, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Client } from "pg";
-import { connectPostgres, libpqEnvironment, readPostgresUrl } from "./database.ts";
+import { connectPostgres, libpqAlive, libpqEnvironment, readPostgresUrl } from "./database.ts";
 import { readJson, writeDurably } from "./durable.ts";
 import { run } from "./run.ts";
 
@@ -57,7 +57,7 @@ export async function backupDatabase(
     await rm(partial, { force: true });
     // The file exists with its mode before pg_dump writes the first byte into it.
     await (await open(partial, "wx", 0o600)).close();
-    await postgresProgram(["pg_dump", "-Fc", `--snapshot=${snapshot}`, `--file=${partial}`], {
+    await postgresProgram(["pg_dump", libpqAlive, "-Fc", `--snapshot=${snapshot}`, `--file=${partial}`], {
       url,
       key,
       seconds,

@@ -71,10 +71,15 @@ export async function fetchSource(source: Source, into: string): Promise<void> {
   if (source.kind === "artifact") return fetchArtifact(source, into);
   const { url, tag, commit } = source;
   const quiet = ["-c", "advice.detachedHead=false", "-c", "safe.directory=*"];
-  await mustRun(["git", ...quiet, "clone", "--quiet", "--depth", "1", "--branch", tag, "--", url, into], {
-    seconds: 300,
-    env: { GIT_TERMINAL_PROMPT: "0" },
-  });
+  // A server that sends nothing any more is left after 45 s.
+  const alive = ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=45"];
+  await mustRun(
+    ["git", ...quiet, ...alive, "clone", "--quiet", "--depth", "1", "--branch", tag, "--", url, into],
+    {
+      seconds: 300,
+      env: { GIT_TERMINAL_PROMPT: "0" },
+    },
+  );
   const found = (await mustRun(["git", "-C", into, "rev-parse", "HEAD"], { seconds: 30 })).trim();
   if (commit !== undefined && found !== commit) {
     throw new Error(
@@ -104,9 +109,30 @@ async function fetchArtifact(source: Extract<Source, { kind: "artifact" }>, into
 
 async function openArtifact(url: string): Promise<NodeJS.ReadableStream> {
   if (!/^https?:/.test(url)) return createReadStream(url.replace(/^file:\/\//, ""));
-  const response = await fetch(url, { signal: AbortSignal.timeout(300_000) });
-  if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}`);
-  return Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
+  const ended = new AbortController();
+  const end = (why: string) => ended.abort(new Error(`${url}: ${why}`));
+  const silence = setTimeout(() => end("not a byte for 45 s"), 45_000);
+  const limit = setTimeout(() => end("not here after 300 s"), 300_000);
+  const over = () => {
+    clearTimeout(silence);
+    clearTimeout(limit);
+  };
+  try {
+    const response = await fetch(url, { signal: ended.signal });
+    if (!response.ok || !response.body) throw new Error(`${url} answered ${response.status}`);
+    const body = Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
+    return Readable.from(watched(body, () => silence.refresh())).once("close", over);
+  } catch (error) {
+    over();
+    throw error;
+  }
+}
+
+async function* watched(body: AsyncIterable<Buffer>, arrived: () => void) {
+  for await (const part of body) {
+    arrived();
+    yield part;
+  }
 }
 
 async function giveToBuilder(host: Host, folder: string): Promise<void> {

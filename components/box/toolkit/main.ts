@@ -4,6 +4,7 @@ import type { DatabaseGateArgs } from "../../gates/database-access.ts";
 import type { EmergencyStop } from "../../gates/emergency-stop.ts";
 import type { CutoverRequest } from "../../rollout/cutover/machine.ts";
 import type { Failure } from "../../rollout/cutover/state.ts";
+import type { Asked } from "./cutover-files.ts";
 import { exclusively } from "./exclusive.ts";
 import type { GroundSpec, Host } from "./host.ts";
 import { openHost, shutDown } from "./open-host.ts";
@@ -73,8 +74,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   check: async (host, system, _release, fingerprint) => ({
     finding: await (await load.check()).check(host, system, fingerprint),
   }),
-  attempt: async (host, system) =>
-    (await load.cutover()).attempt(host, system, await input<CutoverRequest>()),
+  attempt: async (host, system) => (await load.cutover()).attempt(host, system, await input<Asked>()),
   flip: async (host, system, _release, fingerprint) => {
     const { by, reason } = await input<{ by: string; reason: string }>();
     const request: CutoverRequest = { to: fingerprint, receipt: `flip-${Date.now()}`, flip: { by, reason } };
@@ -98,9 +98,8 @@ const verbs: Readonly<Record<string, Verb>> = {
   shutdown: () => shutDown(),
   boot: async (host) => (await load.boot()).boot(host),
   "start-singletons": async (host) => (await load.boot()).startSingletons(host),
-  "bake-under-watch": async (host, system, receipt) =>
-    (await load.watchdog()).bakeUnderWatch(host, system, receipt),
-  bake: async (host, system, receipt) => (await load.baker()).bakeCutover(host, system, receipt),
+  "bake-under-watch": async (host, system, key) => (await load.watchdog()).bakeUnderWatch(host, system, key),
+  bake: async (host, system, key) => (await load.baker()).bakeCutover(host, system, key),
 };
 
 /** A state may hold steps under a name that the release was never placed by: deleting these leaves the release alone. */

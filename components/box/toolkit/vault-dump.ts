@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Client } from "pg";
 import { type Backup, beginSnapshot, countRows, postgresFailure } from "./backup.ts";
-import { connectPostgres, libpqEnvironment, readPostgresUrl } from "./database.ts";
+import { connectPostgres, libpqAlive, libpqEnvironment, readPostgresUrl } from "./database.ts";
 import { readJson, writeDurably } from "./durable.ts";
 import { backupId, type Reason, storeDump, storeNote, type VaultNote } from "./vault-backups.ts";
 import { currentRepository } from "./vault-repository.ts";
@@ -35,11 +35,14 @@ export async function backUp(
       const { snapshot, server } = await beginSnapshot(session);
       const made = await madeWith(session);
       // Not compressed by pg_dump: restic finds what has not changed since the last time, and compresses the rest.
-      const dump = start(["pg_dump", "--format=custom", "--compress=0", `--snapshot=${snapshot}`], {
-        env: { ...libpqEnvironment(readPostgresUrl(url, key)), LC_ALL: "C.UTF-8" },
-        seconds: dumpSeconds,
-        failure: (said) => postgresFailure("pg_dump", key, said),
-      });
+      const dump = start(
+        ["pg_dump", libpqAlive, "--format=custom", "--compress=0", `--snapshot=${snapshot}`],
+        {
+          env: { ...libpqEnvironment(readPostgresUrl(url, key)), LC_ALL: "C.UTF-8" },
+          seconds: dumpSeconds,
+          failure: (said) => postgresFailure("pg_dump", key, said),
+        },
+      );
       const stored = await storeDump(restic, id, dump, dumpSeconds);
       return { ...stored, tables: await countRows(session), server, made, ...noted(occasion) };
     } finally {

@@ -1,6 +1,6 @@
 import type { Client } from "pg";
 import { countRows, postgresFailure } from "./backup.ts";
-import { connectPostgres, libpqEnvironment, readPostgresUrl } from "./database.ts";
+import { connectPostgres, libpqAlive, libpqEnvironment, readPostgresUrl } from "./database.ts";
 import {
   chooseBackup,
   listStored,
@@ -142,7 +142,7 @@ async function fill(
   const { key } = database;
   const url = withDatabase(database.url, name);
   const source = read();
-  const words = ["pg_restore", "--exit-on-error", "--no-owner", ...options, `--dbname=${name}`];
+  const words = ["pg_restore", "--exit-on-error", "--no-owner", ...options, libpqAlive];
   const target = start(words, {
     env: { ...libpqEnvironment(readPostgresUrl(url, key)), LC_ALL: "C.UTF-8" },
     seconds: restoreSeconds,

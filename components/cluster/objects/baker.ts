@@ -1,3 +1,4 @@
+import type { BakerRequest } from "../baker/request.ts";
 import { bakerName, label, part } from "../names.ts";
 import type { ClusterGround } from "./ground.ts";
 import type { KubernetesObject } from "./object.ts";
@@ -84,14 +85,25 @@ export function bakerJob({
 
 const programFile = [{ key: "baker.cjs", path: "baker.cjs" }];
 
+interface BakerJob {
+  readonly spec?: { template: { spec: { containers: { env: { name: string; value: string }[] }[] } } };
+}
+
 /** The Job for one request. */
 export function bakerJobFor(template: KubernetesObject, request: object): KubernetesObject {
-  const job = structuredClone(template) as unknown as {
-    spec: { template: { spec: { containers: { env: { name: string; value: string }[] }[] } } };
-  };
+  const job = structuredClone(template) as unknown as Required<BakerJob>;
   job.spec.template.spec.containers[0]?.env.push({
-    name: "SWITCHYARD_REQUEST",
+    name: requestVariable,
     value: JSON.stringify(request),
   });
   return job as unknown as KubernetesObject;
 }
+
+/** The request that a Job is for; undefined where it is none of ours. */
+export function requestOf(job: object): BakerRequest | undefined {
+  const env = (job as BakerJob).spec?.template.spec.containers[0]?.env ?? [];
+  const text = env.find(({ name }) => name === requestVariable)?.value;
+  return text === undefined ? undefined : (JSON.parse(text) as BakerRequest);
+}
+
+const requestVariable = "SWITCHYARD_REQUEST";

@@ -1,5 +1,6 @@
 import { pullHandle } from "../../box/toolkit/bake-handle.ts";
 import { type EmergencyStop, nothingBakes, stoppedBy } from "../../gates/emergency-stop.ts";
+import { longestCutoverSeconds } from "../../rollout/cutover/longest.ts";
 import {
   type CutoverRequest,
   cutOver,
@@ -113,13 +114,12 @@ async function requireGates(api: WorkerApi, fingerprint: string): Promise<void> 
   );
 }
 
-/** Seconds within which a cutover ends. */
+/** Seconds that whoever starts a cutover waits for one that still runs. */
 async function longestCutover(api: WorkerApi): Promise<number> {
   const policy = (await readPlaced(api))?.closed?.record.policy;
   if (!policy)
     throw new Error(`${api.address.worker} was never prepared: run the whole update without --target`);
-  const stepped = policy.steps.reduce((sum, { seconds }) => sum + seconds, 0);
-  return 2 * (policy.bakeSeconds + stepped + policy.healthSeconds * 4) + 120;
+  return longestCutoverSeconds(policy);
 }
 
 function requireArmed(system: string, until: string | null): void {

@@ -1,3 +1,5 @@
+import compare from "semver/functions/compare.js";
+import parse from "semver/functions/parse.js";
 import type { CutoverRequest } from "../cutover/machine.ts";
 import type { Failure } from "../cutover/state.ts";
 import type { LegDriver } from "../leg.ts";
@@ -77,19 +79,19 @@ function isWayBack(legs: readonly Leg[], to: string): boolean {
   });
 }
 
-/** Read off their versions, as people do. A name that is none (a branch, a fix) says nothing: then, which was placed before. */
+/**
+ * By their versions, not by their names: a version that is released again has a name (v2.0.0-r2) that SemVer would
+ * place before it. Where a version is no SemVer (a branch, a date), or both have the same precedence, the one that was
+ * placed first is the older one.
+ */
 function isOlder(one: KnownRelease, other: KnownRelease): boolean {
-  if ([one, other].every(({ release }) => /^v?\d/.test(release))) {
-    return compareVersions(one.release, other.release) < 0;
-  }
-  return placedAt(one) < placedAt(other);
+  const [version, otherVersion] = [one, other].map(({ manifest }) => parse(manifest.version));
+  const order = version && otherVersion ? compare(version, otherVersion) : 0;
+  return order === 0 ? placedAt(one) < placedAt(other) : order < 0;
 }
 
 /** A receipt is the time of the update that placed the release. */
 const placedAt = ({ receipt }: KnownRelease) => Number.parseInt(receipt.replace(/^r/, ""), 36);
-
-/** v1.9 before v1.10, v2 before v2-r2: the order in which people read versions. */
-const compareVersions = new Intl.Collator("en", { numeric: true }).compare;
 
 /** Nothing moves anywhere while one of the legs could not take traffic. */
 async function checkAll(legs: readonly Leg[], to: string): Promise<void> {

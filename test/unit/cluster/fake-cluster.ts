@@ -26,6 +26,7 @@ interface Stored {
 
 export interface FakeCluster {
   readonly api: ClusterApi;
+  readonly port: number;
   readonly objects: Map<string, Stored>;
   /** What was changed, in order: `PATCH services/shop-api`. */
   readonly changes: string[];
@@ -121,7 +122,8 @@ export async function startFakeCluster(): Promise<FakeCluster> {
     }),
   );
 
-  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const { port } = server.address() as AddressInfo;
+  const origin = `http://127.0.0.1:${port}`;
   const apply = (object: object) => {
     const { kind, metadata } = object as Stored;
     const plural = kind === "NetworkPolicy" ? "networkpolicies" : `${kind.toLowerCase()}s`;
@@ -129,6 +131,7 @@ export async function startFakeCluster(): Promise<FakeCluster> {
   };
   return Object.assign(cluster, {
     api: new ClusterApi({ origin, options: async () => ({}) }, "shop-prod"),
+    port,
     apply,
     place: (release: ClusterRelease) => {
       const services = release.manifest.services.map((service) => ({

@@ -6,7 +6,7 @@ import { cutOver, resolve, type Step } from "../../../rollout/cutover/machine.ts
 import type { Failure } from "../../../rollout/cutover/state.ts";
 import { reportHeartbeats } from "../../../rollout/cutover/watchdog.ts";
 import { BoxTarget } from "../box-target.ts";
-import { phaseFile, type Report, type Request, reportFile, requestFile } from "../cutover-files.ts";
+import { keyOf, phaseFile, type Report, type Request, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import type { Host } from "../host.ts";
 import type { WindowStep } from "../maintenance.ts";
@@ -14,10 +14,10 @@ import { readCutover, requireRelease, systemDirectory } from "../records.ts";
 import { endBaker } from "./watchdog.ts";
 
 /** The baker itself: a child of the watchdog, killed by it when it falls silent. */
-export async function bakeCutover(host: Host, system: string, receipt: string): Promise<void> {
+export async function bakeCutover(host: Host, system: string, key: string): Promise<void> {
   reportHeartbeats();
-  const request = await readJson<Request>(requestFile(host, system, receipt));
-  if (!request) throw new Error(`no cutover of ${system} was asked for under ${receipt}`);
+  const request = await readJson<Request>(requestFile(host, system, key));
+  if (!request) throw new Error(`no cutover of ${system} was asked for under ${key}`);
   const steps: { step: Step | WindowStep; at: string }[] = [];
   const atStep = async (step: Step | WindowStep) => {
     steps.push({ step, at: new Date().toISOString() });
@@ -31,16 +31,17 @@ export async function bakeCutover(host: Host, system: string, receipt: string): 
   } catch (error) {
     outcome = { held: false, error: (error as Error).message };
   }
-  await writeDurably(
-    reportFile(host, system, receipt),
-    JSON.stringify({ request, outcome } satisfies Report),
-  );
+  await writeDurably(reportFile(host, system, key), JSON.stringify({ request, outcome } satisfies Report));
 }
 
 /** Resolves what a dead baker left. At boot the doors are still shut, so only what they will open on is set right. */
-export async function resolvePending(host: Host, system: string, when: "killed" | "reboot"): Promise<void> {
+export async function resolvePending(
+  host: Host,
+  system: string,
+  when: "killed" | "reboot",
+): Promise<Failure | null> {
   await endBaker(host, system);
-  await resolve(new BoxTarget(host, system, { doorsShut: when === "reboot" }), when);
+  return resolve(new BoxTarget(host, system, { doorsShut: when === "reboot" }), when);
 }
 
 /** Nothing is pending after this, whatever the baker came to; where it gave no verdict, this is the report. */
@@ -48,12 +49,24 @@ export async function settle(host: Host, system: string, request: Request | null
   await endBaker(host, system);
   const failure = await resolvePatiently(new BoxTarget(host, system));
   if (!request) return;
-  const report = reportFile(host, system, request.receipt);
-  if (failure || (await readJson<Report>(report)) === null) {
-    const outcome = failure ? { held: false as const, failure } : await withoutPending(host, system, request);
-    await writeDurably(report, JSON.stringify({ request, outcome } satisfies Report));
-  }
-  await rm(requestFile(host, system, request.receipt), { force: true });
+  await reportIfNone(host, system, request, failure, `the baker of ${system} was killed`);
+  await rm(requestFile(host, system, keyOf(request)), { force: true });
+}
+
+/** The report of a baker that left none, or none that holds: `failure` is what taking back found, if there was any. */
+export async function reportIfNone(
+  host: Host,
+  system: string,
+  request: Request,
+  failure: Failure | null,
+  why: string,
+): Promise<void> {
+  const report = reportFile(host, system, keyOf(request));
+  if (!failure && (await readJson<Report>(report).catch(() => null)) !== null) return;
+  const outcome = failure
+    ? { held: false as const, failure }
+    : await withoutPending(host, system, request, why);
+  await writeDurably(report, JSON.stringify({ request, outcome } satisfies Report));
 }
 
 /** Taking back is tried for ten minutes: whatever keeps it from working may be starting again at this moment. */
@@ -70,10 +83,15 @@ async function resolvePatiently(target: BoxTarget): Promise<Failure | null> {
 }
 
 /** A baker that died before `pending` moved nothing; one that died after confirming has held. */
-async function withoutPending(host: Host, system: string, request: Request): Promise<Report["outcome"]> {
+async function withoutPending(
+  host: Host,
+  system: string,
+  request: Request,
+  why: string,
+): Promise<Report["outcome"]> {
   const { confirmed } = await readCutover(host, system);
   if (confirmed === request.to) return { held: true };
-  return { held: false, error: `the baker of ${system} was killed before it moved any traffic` };
+  return { held: false, error: `${why} before it moved any traffic` };
 }
 
 /**

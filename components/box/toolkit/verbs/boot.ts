@@ -1,9 +1,10 @@
+import type { Failure } from "../../../rollout/cutover/state.ts";
 import { BoxTarget } from "../box-target.ts";
-import { forgetRequests, jobOf } from "../cutover-files.ts";
+import { jobOf, settleRequests } from "../cutover-files.ts";
 import type { Host } from "../host.ts";
 import { findRelease, listSystems, readCutover } from "../records.ts";
 import { singletons, unitName } from "../units.ts";
-import { resolvePending } from "./baker.ts";
+import { reportIfNone, resolvePending } from "./baker.ts";
 
 /**
  * Runs at boot before the front door opens: a cutover that the reboot cut short is resolved to `confirmed`, so no
@@ -12,9 +13,21 @@ import { resolvePending } from "./baker.ts";
 export async function boot(host: Host): Promise<void> {
   const systems = await listSystems(host);
   const resolved = await Promise.allSettled(systems.map((system) => resolvePending(host, system, "reboot")));
-  for (const system of systems) await forgetRequests(host, system);
+  for (const [index, system] of systems.entries()) await reportReboot(host, system, resolved[index]);
   await host.launch("singletons", ["start-singletons"]);
   for (const one of resolved) if (one.status === "rejected") throw one.reason;
+}
+
+/** Whoever asked for a cutover, and asks again once the machine is back, is told what became of it. */
+async function reportReboot(
+  host: Host,
+  system: string,
+  resolved: PromiseSettledResult<Failure | null> | undefined,
+): Promise<void> {
+  await settleRequests(host, system, async (request) => {
+    const failure = resolved?.status === "fulfilled" ? resolved.value : null;
+    await reportIfNone(host, system, request, failure, "the machine was started again");
+  });
 }
 
 /** Starts the singletons of what is confirmed, and of nothing else (ALL-6). */

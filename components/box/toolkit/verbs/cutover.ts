@@ -1,11 +1,23 @@
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestWaitSeconds } from "../../../rollout/cutover/longest.ts";
 import type { CutoverRequest, Outcome } from "../../../rollout/cutover/machine.ts";
-import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts";
+import {
+  type Asked,
+  forgetOldReports,
+  jobOf,
+  keyOf,
+  type Report,
+  type Request,
+  reportFile,
+  requestFile,
+} from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
+import { exclusively } from "../exclusive.ts";
 import type { Host } from "../host.ts";
-import { readCutover, readPolicy, requireRelease } from "../records.ts";
+import { longestCutover } from "../longest.ts";
+import { readCutover, requireRelease } from "../records.ts";
 import { endBaker } from "./watchdog.ts";
 
 /** The cutover as a step of an update: throws, with the reason, unless the release is confirmed. */
@@ -27,9 +39,10 @@ export async function cutover(host: Host, system: string, request: CutoverReques
 
 /**
  * Starts the baker apart from this process and watches it until its verdict. The baker goes on when the watcher, its
- * connection or the engine dies; a cutover that still runs is waited for. Throws when it came to no verdict.
+ * connection or the engine dies; a cutover that still runs is waited for. An attempt that was asked for before is only
+ * watched, and its verdict given. Throws when it came to no verdict.
  */
-export async function attempt(host: Host, system: string, request: CutoverRequest): Promise<Outcome> {
+export async function attempt(host: Host, system: string, request: Asked): Promise<Outcome> {
   const release = await requireRelease(host, system, request.to);
   if (!release.done.gates) {
     throw new Error(
@@ -42,7 +55,7 @@ export async function attempt(host: Host, system: string, request: CutoverReques
     const { refuseUnsupportedSchema } = await import("./schema.ts");
     await refuseUnsupportedSchema(host, release, { evenUnasked: request.flip !== undefined });
   }
-  const deadline = performance.now() + (await longestCutover(host, system)) * 1000;
+  const deadline = performance.now() + longestWaitSeconds(await longestCutover(host, system)) * 1000;
   await launchWhenIdle(host, system, request, deadline);
   const { outcome } = await awaitReport(host, system, request, deadline);
   if ("error" in outcome) throw new Error(outcome.error);
@@ -50,19 +63,39 @@ export async function attempt(host: Host, system: string, request: CutoverReques
 }
 
 /** Two cutovers of a system never overlap: the job's name is the lock. */
-async function launchWhenIdle(host: Host, system: string, request: CutoverRequest, deadline: number) {
-  const path = requestFile(host, system, request.receipt);
+async function launchWhenIdle(host: Host, system: string, request: Asked, deadline: number): Promise<void> {
   for (;;) {
+    if (await wasLaunched(host, system, request)) return;
     await awaitIdle(host, system, request, deadline);
-    await rm(reportFile(host, system, request.receipt), { force: true });
-    await writeDurably(path, JSON.stringify(request));
-    try {
-      return await host.launch(jobOf(system), ["bake-under-watch", system, request.receipt]);
-    } catch (error) {
-      await rm(path, { force: true });
-      if (!(await host.launched(jobOf(system)))) throw error;
-    }
+    // The one who asked first may still be at it: his connection is lost, and nobody has told him.
+    const isLaunched = await exclusively(host, `${system}-launch`, () => launch(host, system, request));
+    if (isLaunched) return;
   }
+}
+
+/** False where another cutover was quicker. */
+async function launch(host: Host, system: string, request: Asked): Promise<boolean> {
+  if (await wasLaunched(host, system, request)) return true;
+  if (await host.launched(jobOf(system))) return false;
+  const path = requestFile(host, system, keyOf(request));
+  await forgetOldReports(host, system);
+  await rm(reportFile(host, system, keyOf(request)), { force: true });
+  await writeDurably(path, JSON.stringify(request));
+  try {
+    await host.launch(jobOf(system), ["bake-under-watch", system, keyOf(request)]);
+    return true;
+  } catch (error) {
+    await rm(path, { force: true });
+    if (!(await host.launched(jobOf(system)))) throw error;
+    return false;
+  }
+}
+
+/** Whether a baker was started for this very attempt, whatever became of it. */
+async function wasLaunched(host: Host, system: string, request: Asked): Promise<boolean> {
+  if (request.attempt === undefined) return false;
+  if ((await readJson<Report>(reportFile(host, system, keyOf(request)))) !== null) return true;
+  return (await readJson<Request>(requestFile(host, system, keyOf(request))))?.spent === true;
 }
 
 /**
@@ -82,17 +115,14 @@ async function awaitIdle(
   }
 }
 
-async function awaitReport(
-  host: Host,
-  system: string,
-  request: CutoverRequest,
-  deadline: number,
-): Promise<Report> {
+/** What was asked for once is read once; the verdict of an attempt stays there for whoever asks again. */
+async function awaitReport(host: Host, system: string, request: Asked, deadline: number): Promise<Report> {
+  const path = reportFile(host, system, keyOf(request));
   for (;;) {
     const running = await host.launched(jobOf(system));
-    const report = await readJson<Report>(reportFile(host, system, request.receipt));
+    const report = await readJson<Report>(path);
     if (report && !running) {
-      await rm(reportFile(host, system, request.receipt), { force: true });
+      if (request.attempt === undefined) await rm(path, { force: true });
       return report;
     }
     if (!running) {
@@ -100,12 +130,6 @@ async function awaitReport(
     }
     await waitBefore(deadline, `the cutover of ${system} has not ended in its time`);
   }
-}
-
-/** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
-async function longestCutover(host: Host, system: string): Promise<number> {
-  const { bakeSeconds, healthSeconds } = await readPolicy(host, system);
-  return 2 * (bakeSeconds + healthSeconds * 4) + 600;
 }
 
 async function waitBefore(deadline: number, what: string): Promise<void> {

@@ -4,6 +4,7 @@ import { buildDirectory } from "../builds.ts";
 import { jobOf } from "../cutover-files.ts";
 import { readJson } from "../durable.ts";
 import type { Host } from "../host.ts";
+import { longestCutover } from "../longest.ts";
 import { listReleases, listSystems, type ReleaseRecord, readCutover } from "../records.ts";
 import { doorsOf, environmentPath, unitName } from "../units.ts";
 import { groundReceiptFile } from "./ground.ts";
@@ -28,6 +29,7 @@ async function observeSystem(host: Host, system: string): Promise<TargetObservat
   const state = await readCutover(host, system);
   const present = await onDisk(host, releases);
   const confirmed = releases.find(({ fingerprint }) => fingerprint === state.confirmed);
+  const longest = await longestCutover(host, system).catch(() => null);
   const led = await Promise.all(
     [...doors.values()].map(async (door) => ({
       door: door.name,
@@ -38,6 +40,7 @@ async function observeSystem(host: Host, system: string): Promise<TargetObservat
   return {
     ...state,
     running: await host.launched(jobOf(system)),
+    ...(longest === null ? {} : { longestCutover: longest }),
     intact: confirmed !== undefined && (await isIntact(host, confirmed, led)),
     known: releases.map(({ fingerprint, manifest, receipt, done }) => ({
       fingerprint,

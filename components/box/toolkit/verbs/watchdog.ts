@@ -10,12 +10,12 @@ import { endProcess, identify, type ProcessIdentity } from "../process-identity.
  * The watchdog: one baker, and whatever becomes of it, an end in `confirmed`. Exits 0 when traffic is settled. Started
  * again after its own end it never bakes again: whoever was killed did not prove anything.
  */
-export async function bakeUnderWatch(host: Host, system: string, receipt: string): Promise<void> {
-  const path = requestFile(host, system, receipt);
+export async function bakeUnderWatch(host: Host, system: string, key: string): Promise<void> {
+  const path = requestFile(host, system, key);
   const request = await readJson<Request>(path);
   if (request && !request.spent) {
     await writeDurably(path, JSON.stringify({ ...request, spent: true } satisfies Request));
-    const child = fork(process.argv[1] ?? "", ["bake", system, receipt]);
+    const child = fork(process.argv[1] ?? "", ["bake", system, key]);
     if (child.pid) await writeDurably(bakerFile(host, system), JSON.stringify(await identify(child.pid)));
     const ended = superviseBaker(child);
     // Loaded while the baker is at work: it need not wait for this, nor this for it.
