@@ -33,7 +33,20 @@ class RecordedTarget implements CutoverTarget {
   unhealthy: Finding | null = null;
   verdict: Finding | null = null;
   moveFails = 0;
+  /** Runs before each look at the door, the first one with 1. */
+  beforeLook: (look: number) => void = () => {};
+  looks = 0;
 
+  /** The front door's process is killed and started again: it opens on what is remembered. */
+  restartDoor() {
+    this.door = this.remembered;
+  }
+  async lookAtDoors(fingerprint: string | null) {
+    this.beforeLook(++this.looks);
+    if (this.door === fingerprint) return null;
+    const measured = `the front door serves v-${this.door}, not v-${fingerprint}`;
+    return { rule: "every front door serves it", measured, allowed: `v-${fingerprint}` };
+  }
   async readState() {
     return this.state;
   }
@@ -254,6 +267,82 @@ describe("killed before a step", () => {
     target.verdict = badSeenFrom(target);
     expect(await cutOver(target, request)).toMatchObject({ held: false });
     expect(target.door).toBe("old");
+  });
+});
+
+describe("a front door that starts again opens on what it remembers", () => {
+  const elsewhere = "the front door serves v-old, not v-new";
+
+  test.each([
+    ["a bake", { to: "new", receipt: "r-new" }],
+    ["a flip, which has no bake", { to: "new", receipt: "f", flip: { by: "ops@desk", reason: "prices" } }],
+  ])("after %s: the release is not confirmed but taken back, and the finding says whom it serves", async (_what, asked) => {
+    const target = new RecordedTarget();
+    const outcome = await cutOver(target, asked, (step) => {
+      if (step === "confirm") target.restartDoor();
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "confirm", release: "v-new", measured: elsewhere, allowed: "v-new" },
+    });
+    expect(target.events).not.toContain("write confirmed=new pending=none");
+    expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
+    expect(target.state).toMatchObject({ confirmed: "old", pending: null, baked: ["old"] });
+  });
+
+  test("after a return because another leg failed: that is a failure too", async () => {
+    const target = new RecordedTarget();
+    const { rule, measured, allowed } = verdict;
+    const failed = { fingerprint: "x", release: "v-x", step: "bake", rule, measured, allowed, leg: "edge" };
+    const returning = { ...failed, at: "t", verdictAt: "t", journal: [], evidence: "" };
+    const outcome = await cutOver(target, { to: "new", receipt: "r", returning }, (step) => {
+      if (step === "confirm") target.restartDoor();
+    });
+    expect(outcome).toMatchObject({ held: false, failure: { step: "confirm", measured: elsewhere } });
+    expect(target.state.confirmed).toBe("old");
+  });
+
+  test("between the last look and `remember`: it is pointed at what was confirmed", async () => {
+    const target = new RecordedTarget();
+    const outcome = await cutOver(target, request, (step) => {
+      if (step === "remember") target.restartDoor();
+    });
+    expect(outcome).toEqual({ held: true });
+    expect([target.door, target.singleton, target.remembered]).toEqual(["new", "new", "new"]);
+    expect(target.events.at(-2)).toBe("move new back");
+  });
+
+  test("there and the baker is killed: whoever settles points it at what was confirmed", async () => {
+    const target = new RecordedTarget();
+    const killed = cutOver(target, request, (step) => {
+      if (step !== "remember") return;
+      target.restartDoor();
+      throw new KilledError();
+    });
+    await expect(killed).rejects.toBeInstanceOf(KilledError);
+    expect([target.door, target.state.confirmed]).toEqual(["old", "new"]);
+    expect(await resolve(target, "killed")).toBeNull();
+    expect([target.door, target.remembered, target.state.confirmed]).toEqual(["new", "new", "new"]);
+  });
+
+  test("while a release is taken back: the first one of a system stays behind no door", async () => {
+    const target = new RecordedTarget();
+    Object.assign(target, { state: untouched, door: null, singleton: null, remembered: null });
+    target.verdict = badSeenFrom(target);
+    target.beforeLook = (look) => {
+      if (look === 1) target.door = "new";
+    };
+    expect(await cutOver(target, request)).toMatchObject({ held: false, failure: { step: "bake" } });
+    expect([target.door, target.remembered, target.state.pending]).toEqual([null, null, null]);
+  });
+
+  test("while traffic is withdrawn: it serves nothing in the end", async () => {
+    const target = new RecordedTarget();
+    target.beforeLook = (look) => {
+      if (look === 1) target.door = "old";
+    };
+    await withdraw(target);
+    expect([target.door, target.remembered]).toEqual([null, null]);
   });
 });
 

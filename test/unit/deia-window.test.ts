@@ -132,6 +132,53 @@ describe("going forward", () => {
   });
 });
 
+describe("the front door is asked whom it serves before a release is confirmed", () => {
+  const confirming = (atConfirm: () => void) =>
+    cutOver(new BoxTarget(host.asHost(), "deia"), { to: "v2", receipt: "r1", flip }, (step) => {
+      if (step === "confirm") atConfirm();
+    });
+
+  it("one that was started again serves the old one: taken back, and said so", async () => {
+    const outcome = await confirming(() => {
+      host.serves = { fingerprint: "v1", port: host.ports.v1 ?? 0 };
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "confirm",
+        measured: "the front door deia-controller-8000 serves v1, not v2",
+        allowed: "v2",
+      },
+    });
+    host.expectBackOn("v1");
+  });
+
+  it("one that is just being started is asked again", async () => {
+    let refusals = 0;
+    host.beforeDoorAnswers = () => {
+      if (refusals-- > 0) throw new Error("no front door answers");
+    };
+    const outcome = await confirming(() => {
+      refusals = 3;
+    });
+    expect(outcome).toEqual({ held: true });
+  });
+
+  it("one that never answers is a finding, once its patience is over", async () => {
+    let dead = false;
+    host.beforeDoorAnswers = () => {
+      if (dead) throw new Error("no front door answers");
+    };
+    const asked = new BoxTarget(host.asHost(), "deia");
+    expect(await asked.lookAtDoors("v1")).toBeNull();
+    dead = true;
+    expect(await asked.lookAtDoors("v1")).toMatchObject({
+      measured: "the front door deia-controller-8000 gave no answer for 5 s: no front door answers",
+      allowed: "v1",
+    });
+  }, 20_000);
+});
+
 describe.each(windowSteps)("killed before %s", (step) => {
   const killed = async () => {
     await new Promise<void>((reached) => {
@@ -211,6 +258,8 @@ class RecordedHost {
   readonly ports: Record<string, number> = {};
   readonly manifests: Record<string, ReleaseManifest> = {};
   serves: Backend | null = null;
+  /** Called whenever the door is asked whom it serves. */
+  beforeDoorAnswers: () => void = () => {};
   readonly flag: string;
   private readonly root: string;
   private readonly servers = new Map<string, Server>();
@@ -293,7 +342,10 @@ class RecordedHost {
       }),
       journal: async (unit) =>
         this.active.has(nameOf(unit)) ? [...(this.of(nameOf(unit)).journal ?? [])] : [],
-      doorServes: async () => this.serves,
+      doorServes: async () => {
+        this.beforeDoorAnswers();
+        return this.serves;
+      },
       pointDoor: async (_door: Door, backend) => {
         if (backend?.fingerprint !== this.serves?.fingerprint || backend) {
           this.note(`door to ${backend?.fingerprint ?? "nothing"}`);

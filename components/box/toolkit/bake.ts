@@ -15,6 +15,7 @@ export async function bake(
   release: ReleaseRecord,
   policy: Policy,
   seconds: number,
+  doors: () => Promise<Finding | null> = async () => null,
 ): Promise<Finding | null> {
   const { manifest } = release;
   const { rules, scrapeSeconds, healthSeconds } = policy;
@@ -40,6 +41,7 @@ export async function bake(
       probes: { paths: policy.probes, perSecond: policy.probesPerSecond },
     }),
     emergencyStop: await emergencyStopOf(host, manifest.system),
+    doors,
   });
   if (result.held) return null;
   const { rule, measured, allowed, evidence } = result;

@@ -1,3 +1,4 @@
+import { askDoors } from "../../rollout/cutover/doors.ts";
 import { type CutoverTarget, type Finding, FindingError } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
 import type { ServiceManifest } from "../../rollout/manifest.ts";
@@ -94,7 +95,20 @@ export class BoxTarget implements CutoverTarget {
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const release = await requireRelease(this.host, this.system, fingerprint);
     const policy = await readPolicy(this.host, this.system);
-    return bake(this.host, release, policy, short ? policy.shortBakeSeconds : policy.bakeSeconds);
+    const seconds = short ? policy.shortBakeSeconds : policy.bakeSeconds;
+    return bake(this.host, release, policy, seconds, () => this.lookAtDoors(fingerprint));
+  }
+
+  async lookAtDoors(fingerprint: string | null): Promise<Finding | null> {
+    if (this.doorsShut) return null;
+    const next = fingerprint === null ? null : await requireRelease(this.host, this.system, fingerprint);
+    const routes = this.routes(await listReleases(this.host, this.system), next);
+    const doors = routes.map(({ door, backend }) => ({
+      name: `the front door ${door.name}`,
+      wanted: backend?.fingerprint ?? null,
+      serves: async () => (await this.host.doorServes(door))?.fingerprint ?? null,
+    }));
+    return askDoors(doors, (served) => this.releaseName(served));
   }
 
   async remember(fingerprint: string | null): Promise<void> {

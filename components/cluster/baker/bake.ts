@@ -20,11 +20,12 @@ export interface ClusterBake {
   readonly policy: ClusterPolicy;
   readonly seconds: number;
   readonly stop: () => EmergencyStop | null;
+  readonly doors: () => Promise<Finding | null>;
 }
 
 /** The bake in the cluster: every pod of the release by its address, users' requests through the stable Services. */
 export async function bakeOnCluster(args: ClusterBake): Promise<Finding | null> {
-  const { api, memory, system, release, policy, seconds, stop } = args;
+  const { api, memory, system, release, policy, seconds, stop, doors } = args;
   const origins = await doorOrigins(api, system, release);
   const watch = new PodWatch(api, system, release);
   const sampler = new HttpSampler({
@@ -52,6 +53,7 @@ export async function bakeOnCluster(args: ClusterBake): Promise<Finding | null> 
     healthSeconds: policy.healthSeconds,
     sampler,
     emergencyStop: async () => stop(),
+    doors,
   });
   const { rule, measured, allowed, evidence } = result;
   const explain = async () => {

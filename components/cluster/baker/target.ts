@@ -1,4 +1,5 @@
 import { type EmergencyStop, stoppedBy } from "../../gates/emergency-stop.ts";
+import { askDoors } from "../../rollout/cutover/doors.ts";
 import type { CutoverTarget, Finding } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
 import type { ClusterApi } from "../api.ts";
@@ -93,7 +94,20 @@ export class ClusterTarget implements CutoverTarget {
   bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { api, memory, system, policy, stop } = this.args;
     const seconds = short ? policy.shortBakeSeconds : policy.bakeSeconds;
-    return bakeOnCluster({ api, memory, system, release: this.release(fingerprint), policy, seconds, stop });
+    const release = this.release(fingerprint);
+    const doors = () => this.lookAtDoors(fingerprint);
+    return bakeOnCluster({ api, memory, system, release, policy, seconds, stop, doors });
+  }
+
+  /** A Service of a service that the release lacks selects its pods too, of which there are none. */
+  lookAtDoors(fingerprint: string | null): Promise<Finding | null> {
+    const { system } = this.args;
+    const doors = this.servingServices().map((service) => {
+      const name = doorName(system, service);
+      const serves = async () => ledTo(await this.door(service));
+      return { name: `the Service ${name}`, wanted: fingerprint, serves };
+    });
+    return askDoors(doors, (served) => this.releaseName(served));
   }
 
   /** Services and workloads are what comes back by itself. */
@@ -159,16 +173,23 @@ export class ClusterTarget implements CutoverTarget {
 
   /** The stable Services of every service that any release has. */
   private async doors(): Promise<Door[]> {
-    const { api, system, releases } = this.args;
-    const services = [...new Set(releases.flatMap((release) => serving(release).map(({ name }) => name)))];
     return Promise.all(
-      services.map(async (service) => {
-        const name = doorName(system, service);
-        const object = await api.find<DoorObject>("Service", name);
-        if (!object) throw new Error(`Service ${name} is not there: run the whole update without --target`);
-        return { name, service, object };
+      this.servingServices().map(async (service) => {
+        return { name: doorName(this.args.system, service), service, object: await this.door(service) };
       }),
     );
+  }
+
+  private servingServices(): string[] {
+    const { releases } = this.args;
+    return [...new Set(releases.flatMap((release) => serving(release).map(({ name }) => name)))];
+  }
+
+  private async door(service: string): Promise<DoorObject> {
+    const name = doorName(this.args.system, service);
+    const object = await this.args.api.find<DoorObject>("Service", name);
+    if (object) return object;
+    throw new Error(`Service ${name} is not there: run the whole update without --target`);
   }
 
   private release(fingerprint: string): ClusterRelease {

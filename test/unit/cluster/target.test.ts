@@ -162,6 +162,43 @@ describe("a cutover on a cluster", () => {
     ]);
   });
 
+  it("does not confirm a release that a Service does not lead to, and says whom it leads to", async () => {
+    await cutOver(target(), request("111111111111"));
+    const astray = target();
+    astray.bake = async () => {
+      const selector = { "switchyard.dev/fingerprint": "111111111111" };
+      await cluster.api.patch("Service", "shop-web", { spec: { selector } });
+      return null;
+    };
+    expect(await cutOver(astray, request("222222222222"))).toMatchObject({
+      held: false,
+      failure: {
+        step: "confirm",
+        release: "v2",
+        measured: "the Service shop-web serves v1, not v2",
+        allowed: "v2",
+      },
+    });
+    expect([leads("api"), leads("web")]).toEqual(["111111111111", "111111111111"]);
+  });
+
+  it("asks the Services in each round of the bake", async () => {
+    await cutOver(target(), request("111111111111"));
+    for (const name of ["shop-api", "shop-web"])
+      await cluster.api.patch("Service", name, { spec: { clusterIP: "127.0.0.1" } });
+    const real = target();
+    real.bake = ClusterTarget.prototype.bake;
+    const outcome = await cutOver(real, request("222222222222"), async (step) => {
+      const selector = { "switchyard.dev/fingerprint": "111111111111" };
+      if (step === "bake") await cluster.api.patch("Service", "shop-api", { spec: { selector } });
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "bake", measured: "the Service shop-api serves v1, not v2" },
+    });
+    expect([leads("api"), leads("web")]).toEqual(["111111111111", "111111111111"]);
+  });
+
   it("leaves nothing selected and no singleton when traffic is withdrawn", async () => {
     await cutOver(target(), request("111111111111"));
     await withdraw(target());
