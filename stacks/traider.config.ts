@@ -3,7 +3,7 @@ import { traiderRules } from "../components/gates/tables.ts";
 import { type EnvironmentName, isDisposable } from "../components/rollout/environment.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { checkCluster, checkImage, clusterSystem, containerService, imageOf } from "./config/cluster.ts";
-import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
+import { bake, pins, port, publicUrl, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
@@ -40,6 +40,8 @@ export const traiderSchema = z.strictObject({
       { path: "/api/auth/csrf" },
     ],
   }),
+  /** Its health paths are asked, from the cluster, before a release is confirmed (TRD-3). */
+  publicUrl: publicUrl.optional(),
   migration: z
     .strictObject({
       repository: z.string().min(1),

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestVerification } from "../gates/outside.ts";
 import type { CutoverRequest } from "../rollout/cutover/machine.ts";
 import type { ClusterApi, LiveObject } from "./api.ts";
 import { complaintOf, type Pod } from "./baker/pods.ts";
@@ -136,7 +137,7 @@ export async function endBaker(
 
 /** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
 function longest({ policy: { bakeSeconds, healthSeconds } }: BakerRequest): number {
-  return 2 * (bakeSeconds + healthSeconds * 4) + 720;
+  return 2 * (bakeSeconds + longestVerification + healthSeconds * 4) + 720;
 }
 
 async function waitBefore(deadline: number, say: () => Promise<string>): Promise<void> {

@@ -12,6 +12,7 @@ import { askFront, otherThan, overrideFor } from "./probe.ts";
 import { type Placed, type PlacedVersion, readPlaced } from "./records.ts";
 import { sharesOf } from "./shares.ts";
 import { handleFile } from "./turn.ts";
+import { verifyByVersion } from "./verify.ts";
 
 /** Cloudflare's API may be away for a while in which everybody is served: it is not what people come in by. */
 const apiSeconds = 30;
@@ -86,6 +87,14 @@ export class EdgeCutoverTarget implements CutoverTarget {
       ? sharesOf(versionId, first.percent, this.versionOf(state.cutover.confirmed))
       : sharesOf(versionId, 100, null);
     await this.writer.write({ shares });
+  }
+
+  async verify(fingerprint: string): Promise<Finding | null> {
+    const { state } = await this.writer.read();
+    const { outside = [] } = this.policy;
+    const handle = handleFile(this.api.address);
+    const stop = () => readHandle(handle, state.cutover.pending?.receipt);
+    return verifyByVersion(this.worker, this.front, this.require(fingerprint), outside, stop);
   }
 
   /** Watches each share of the traffic for its own time, then all of it. */

@@ -32,6 +32,7 @@ class RecordedTarget implements CutoverTarget {
   events: string[] = [];
   unhealthy: Finding | null = null;
   verdict: Finding | null = null;
+  outside: Finding | null = null;
   moveFails = 0;
   /** Runs before each look at the door, the first one with 1. */
   beforeLook: (look: number) => void = () => {};
@@ -68,6 +69,10 @@ class RecordedTarget implements CutoverTarget {
     this.singleton = null;
     this.singleton = to;
   }
+  async verify(fingerprint: string) {
+    this.events.push(`verify ${fingerprint}`);
+    return this.outside;
+  }
   async bake(fingerprint: string, short: boolean) {
     this.events.push(`bake ${fingerprint}${short ? " short" : ""}`);
     return this.verdict;
@@ -103,6 +108,7 @@ describe("a release that holds", () => {
       "health new",
       "write confirmed=old pending=new",
       "move new",
+      "verify new",
       "bake new",
       "write confirmed=new pending=none",
       "remember new",
@@ -164,6 +170,19 @@ describe("a release that does not hold", () => {
     expect(target.state).toMatchObject({ confirmed: "old", receipt: "r-old", pending: null, baked: ["old"] });
   });
 
+  test("goes back before it is baked when a check from outside fails, and the failure names the check", async () => {
+    const target = new RecordedTarget();
+    target.outside = { rule: "API: GET http://127.0.0.1:8110/api", measured: "500", allowed: "2xx" };
+    const outcome = await cutOver(target, request);
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "verify", rule: "API: GET http://127.0.0.1:8110/api", measured: "500" },
+    });
+    expect(target.events).not.toContain("bake new");
+    expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
+    expect(target.state).toMatchObject({ confirmed: "old", pending: null, baked: ["old"] });
+  });
+
   test("as the first release of a system leaves nothing behind the door", async () => {
     const target = new RecordedTarget();
     Object.assign(target, {
@@ -223,6 +242,7 @@ describe("killed before a step", () => {
     health: "old",
     pending: "old",
     switch: "old",
+    verify: "old",
     bake: "old",
     confirm: "old",
     remember: "new",
@@ -388,6 +408,7 @@ describe("a flip", () => {
       flip: { by: "ops@desk", reason: "prices are wrong" },
     });
     expect(target.events).not.toContain("bake new");
+    expect(target.events).not.toContain("verify new");
     const back = await cutOver(target, { to: "old", receipt: "r-4" });
     expect(back).toMatchObject({ held: false, failure: { step: "flip" } });
     expect(back.held === false && back.failure.measured).toContain("ops@desk flipped away");

@@ -132,6 +132,40 @@ describe("going forward", () => {
   });
 });
 
+describe("checked from outside once the door is open", () => {
+  // The door's own port belongs to nobody here: what is asked is the release itself.
+  const outside = (url: string): Policy =>
+    ({
+      healthSeconds: 0.5,
+      outside: [
+        {
+          ...{ kind: "rises", name: "requests are counted again", counter: "http_requests_total" },
+          ...{ metrics: `${url}/metrics`, request: `${url}/` },
+        },
+      ],
+    }) as unknown as Policy;
+
+  it("a counter that does not rise takes it back, and is named", async () => {
+    const url = `http://127.0.0.1:${host.ports.v2}`;
+    await writePolicy(host.asHost(), "deia", outside(url));
+    const outcome = await cutOver(new BoxTarget(host.asHost(), "deia"), { to: "v2", receipt: "r1" });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "verify",
+        rule: `requests are counted again: GET ${url}/metrics`,
+        measured: "0, and 0 after a request",
+      },
+    });
+    host.expectBackOn("v1");
+  });
+
+  it("a flip is not asked: it has to work when little else does", async () => {
+    await writePolicy(host.asHost(), "deia", outside("http://127.0.0.1:1"));
+    expect(await run()).toEqual({ held: true });
+  });
+});
+
 describe("the front door is asked whom it serves before a release is confirmed", () => {
   const confirming = (atConfirm: () => void) =>
     cutOver(new BoxTarget(host.asHost(), "deia"), { to: "v2", receipt: "r1", flip }, (step) => {
@@ -282,10 +316,12 @@ class RecordedHost {
       const answers: Record<string, [number, object]> = {
         "/health": [code, { status, active_connections: told }],
         "/health/db": [200, { milliseconds }],
+        "/metrics": [200, {}],
         "/api/bot/launch": [existsSync(this.flag) ? 503 : smoke, {}],
       };
       const [answer, body] = answers[request.url ?? ""] ?? [404, {}];
-      response.writeHead(answer, { connection: "close" }).end(JSON.stringify(body));
+      const text = request.url === "/metrics" ? "http_requests_total 0\n" : JSON.stringify(body);
+      response.writeHead(answer, { connection: "close" }).end(text);
     });
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     this.servers.set(name, server);

@@ -11,6 +11,7 @@ import { bakeOnCluster } from "./bake.ts";
 import { askChecks, askPatiently } from "./checks.ts";
 import { type DoorObject, ledTo, pointDoors } from "./doors.ts";
 import { belongsTo, isReady, originOf, podsOf } from "./pods.ts";
+import { verifyOnCluster } from "./verify.ts";
 import { serving, Workloads } from "./workloads.ts";
 
 export interface ClusterTargetArgs {
@@ -89,6 +90,11 @@ export class ClusterTarget implements CutoverTarget {
       await this.workloads.startSingletons(next);
       await this.refuseUnready(next);
     }
+  }
+
+  verify(fingerprint: string): Promise<Finding | null> {
+    const { api, system, policy, stop } = this.args;
+    return verifyOnCluster(api, system, this.release(fingerprint), policy.outside ?? [], stop);
   }
 
   bake(fingerprint: string, short: boolean): Promise<Finding | null> {

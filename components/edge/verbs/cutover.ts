@@ -1,5 +1,6 @@
 import { pullHandle } from "../../box/toolkit/bake-handle.ts";
 import { type EmergencyStop, nothingBakes, stoppedBy } from "../../gates/emergency-stop.ts";
+import { longestVerification } from "../../gates/outside.ts";
 import {
   type CutoverRequest,
   cutOver,
@@ -119,7 +120,7 @@ async function longestCutover(api: WorkerApi): Promise<number> {
   if (!policy)
     throw new Error(`${api.address.worker} was never prepared: run the whole update without --target`);
   const stepped = policy.steps.reduce((sum, { seconds }) => sum + seconds, 0);
-  return 2 * (policy.bakeSeconds + stepped + policy.healthSeconds * 4) + 120;
+  return 2 * (policy.bakeSeconds + stepped + longestVerification + policy.healthSeconds * 4) + 120;
 }
 
 function requireArmed(system: string, until: string | null): void {

@@ -1,8 +1,8 @@
 import type { CutoverState, Failure } from "./state.ts";
 
 /**
- * The cutover, once for every target: health → pending → switch → bake → confirm, and the way back. It runs on the
- * target, so that killing the engine, the runner or the network in between changes nothing.
+ * The cutover, once for every target: health → pending → switch → verify → bake → confirm, and the way back.
+ * It runs on the target, so that killing the engine, the runner or the network in between changes nothing.
  *
  * Three rules carry it. Taking back goes to `confirmed`, never to what the front door happens to name. `pending` is
  * written before the first request moves and cleared in the same write that confirms or takes back, so that whoever
@@ -30,6 +30,8 @@ export interface CutoverTarget {
    * an unproved release serves no moment longer than it is watched. Safe to repeat, and safe after dying half way.
    */
   moveTraffic(to: string | null, direction: "forward" | "back"): Promise<void>;
+  /** Makes the system's checks from outside, through the front doors; bounded (see verifyFromOutside). */
+  verify(fingerprint: string): Promise<Finding | null>;
   /**
    * Watches the release under traffic for its bake, and asks the doors each round; `short` when it has served a whole
    * one before.
@@ -51,7 +53,7 @@ export interface CutoverTarget {
 export interface CutoverRequest {
   readonly to: string;
   readonly receipt: string;
-  /** An emergency flip: no bake, health only, and the release left is remembered as left on purpose. */
+  /** An emergency flip: neither checks from outside nor a bake, health only, and the release left is remembered as left on purpose. */
   readonly flip?: { readonly by: string; readonly reason: string };
   /** Another leg of the system failed: back to what served before, health only, that failure kept on record. */
   readonly returning?: Failure;
@@ -59,7 +61,7 @@ export interface CutoverRequest {
 
 export type Outcome = { readonly held: true } | { readonly held: false; readonly failure: Failure };
 
-export const steps = ["health", "pending", "switch", "bake", "confirm", "remember"] as const;
+export const steps = ["health", "pending", "switch", "verify", "bake", "confirm", "remember"] as const;
 export type Step = (typeof steps)[number];
 
 /** Called before each step: the baker's heartbeat, and the place where tests kill it. */
@@ -92,8 +94,12 @@ export async function cutOver(
   try {
     await atStep("switch");
     await target.moveTraffic(to, "forward");
+    const isEmergency = request.flip !== undefined || request.returning !== undefined;
+    await atStep("verify");
+    const wrong = isEmergency ? null : await target.verify(to);
+    if (wrong) return takeBack(target, { step: "verify", ...wrong });
     await atStep("bake");
-    const bad = request.flip || request.returning ? null : await target.bake(to, before.baked.includes(to));
+    const bad = isEmergency ? null : await target.bake(to, before.baked.includes(to));
     if (bad) return takeBack(target, { step: "bake", ...bad });
     await atStep("confirm");
     const elsewhere = await target.lookAtDoors(to);

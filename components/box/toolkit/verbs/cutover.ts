@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
+import { longestVerification } from "../../../gates/outside.ts";
 import type { CutoverRequest, Outcome } from "../../../rollout/cutover/machine.ts";
 import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
@@ -105,7 +106,7 @@ async function awaitReport(
 /** Seconds within which a cutover ends, one before it and the ten minutes of taking back included. */
 async function longestCutover(host: Host, system: string): Promise<number> {
   const { bakeSeconds, healthSeconds } = await readPolicy(host, system);
-  return 2 * (bakeSeconds + healthSeconds * 4) + 600;
+  return 2 * (bakeSeconds + longestVerification + healthSeconds * 4) + 600;
 }
 
 async function waitBefore(deadline: number, what: string): Promise<void> {

@@ -1,3 +1,5 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { beforeEach, expect, test } from "vitest";
 import { type EdgeAddress, WorkerApi } from "../../../components/edge/api.ts";
 import { TakenOverError } from "../../../components/edge/front.ts";
@@ -6,9 +8,10 @@ import type { Placed } from "../../../components/edge/records.ts";
 import { packState, untouchedEdge } from "../../../components/edge/state-message.ts";
 import { EdgeCutoverTarget } from "../../../components/edge/target.ts";
 import type { Transport } from "../../../components/edge/transport.ts";
+import type { OutsideCheck } from "../../../components/gates/outside.ts";
 import { cutOver } from "../../../components/rollout/cutover/machine.ts";
 
-/** The edge's deployment is asked whom it serves before a release is confirmed. */
+/** On the edge: checks from outside, and the deployment is asked whom it serves before a release is confirmed. */
 
 interface Deployed {
   id: string;
@@ -19,7 +22,16 @@ interface Deployed {
 const address: EdgeAddress = {
   ...{ kind: "edge", system: "pod", accountId: "acc", worker: "pod", api: "https://api" },
 };
-const policy = { steps: [], oldSecretsWork: false, healthSeconds: 1 } as unknown as EdgePolicy;
+let origin = "https://app";
+let outside: OutsideCheck[] = [];
+const policy = {
+  steps: [],
+  oldSecretsWork: false,
+  healthSeconds: 1,
+  get outside() {
+    return outside;
+  },
+} as unknown as EdgePolicy;
 const release = (fingerprint: string, name: string) => ({
   versionId: `version-${name}`,
   fingerprint,
@@ -29,12 +41,18 @@ const placed: Placed = {
   releases: [release("aaaaaaaaaaaa", "v1"), release("bbbbbbbbbbbb", "v2")],
   closed: {
     versionId: "version-closed",
-    record: { system: "pod", environment: "production", front: "https://app", policy, receipt: "r" },
+    record: {
+      ...{ system: "pod", environment: "production" as const, policy, receipt: "r" },
+      get front() {
+        return origin;
+      },
+    },
   },
 };
 
 let deployed: Deployed[];
 beforeEach(() => {
+  outside = [];
   const state = { ...untouchedEdge, cutover: { ...untouchedEdge.cutover, confirmed: "aaaaaaaaaaaa" } };
   deployed = [
     {
@@ -105,4 +123,27 @@ test("one that somebody else has made is theirs: nothing is confirmed and nothin
   );
   await expect(late).rejects.toBeInstanceOf(TakenOverError);
   expect(deployed[0]?.id).toBe("theirs");
+});
+
+test("a check from outside asks for the release by version; one that fails takes it back, and is named", async () => {
+  const overrides: unknown[] = [];
+  const front = createServer((request, response) => {
+    overrides.push(request.headers["cloudflare-workers-version-overrides"]);
+    response.writeHead(request.url === "/agents" ? 404 : 200).end("gone");
+  });
+  await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  outside = [
+    { kind: "answers", name: "frontend loads", url: "{front}/" },
+    { kind: "answers", name: "route /agents", url: "{front}/agents" },
+  ];
+  const outcome = await cutOver(target(), request);
+  front.closeAllConnections();
+  front.close();
+  expect(outcome).toMatchObject({
+    held: false,
+    failure: { step: "verify", rule: `route /agents: GET ${origin}/agents`, measured: "404 gone" },
+  });
+  expect(new Set(overrides)).toEqual(new Set(['pod="version-v2"']));
+  expect(deployed[0]?.versions).toEqual([{ version_id: "version-v1", percentage: 100 }]);
 });
