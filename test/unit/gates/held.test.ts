@@ -5,11 +5,11 @@ import type { TargetObservation } from "../../../components/rollout/observation.
 
 /** What is published, and what staging says to production, rests on every leg confirming the release. */
 
-const [v1, v2] = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"];
+const [v1, v2] = ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] as const;
 const known = [
   { fingerprint: v1, release: "v1" },
   { fingerprint: v2, release: "v2" },
-] as TargetObservation["known"];
+] as unknown as TargetObservation["known"];
 const legs = ["box", "edge"].map((name) => ({ name, address: { kind: name } }));
 
 async function gate(confirmed: Record<string, string | null>, baked: Record<string, string[]> = {}) {
