@@ -348,7 +348,7 @@ test("an emergency stop in the middle of a bake takes traffic back at once, and 
   kubernetes.policy = { ...kubernetes.policy, bakeSeconds: 3 };
   expect(code).not.toBe(0);
   expect(output).toMatch(
-    /traider v2 did not hold \(bake\): emergencyStop\s+measured: orders are doubled \(\S+\)/,
+    /traider v2 did not hold \((verify|bake)\): emergencyStop\s+measured: orders are doubled \(\S+\)/,
   );
   expect(since(kubernetes.moves, before)).toEqual(taken("v2", "v1"));
 });
