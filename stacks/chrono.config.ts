@@ -3,7 +3,7 @@ import { chronoRules } from "../components/gates/tables.ts";
 import { alerts, checkAlerts } from "./config/alerts.ts";
 import { box, checkBox } from "./config/box.ts";
 import { edge, edgeChecks, edgeContent } from "./config/edge.ts";
-import { bake, pins, port, settings, source } from "./config/fields.ts";
+import { bake, pins, port, publicUrl, settings, source } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
@@ -29,6 +29,8 @@ export const chronoSchema = z.strictObject({
       oracle: service.default({}),
     })
     .default({ api: { port: 8080 }, dashboard: { port: 8081 }, oracle: {} }),
+  /** Its /health is asked, from the box, before a release is confirmed (CHR-7). */
+  publicUrl: publicUrl.optional(),
   /** Workers (CHR-10): dev mode on this machine, previews in staging, routes in production. */
   edge: edge.optional(),
   workers: z.strictObject({ content: edgeContent, port: port.default(8082) }).optional(),

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { DeclaredConnections } from "../components/box/toolkit/connections.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
 import type { EdgeManifest } from "../components/edge/manifest.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
 import { bakeSight } from "../components/gates/policy.ts";
 import { chronoRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
@@ -28,7 +29,7 @@ import type { Site } from "./site.ts";
 
 /**
  * Project Chrono (seeds: 000-chrono): api and dashboard behind the front door, the oracle never twice. The order of an
- * update (CHR-5): backup → fetch the tag → build → zero-downtime cutover → health → watch for errors.
+ * update (CHR-5): backup → fetch the tag → build → zero-downtime cutover → health from outside → watch for errors.
  */
 export async function chrono(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { stack, newReceipt } = site;
@@ -177,9 +178,22 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
 /** CHR-14, judged while the release bakes; and CHR-9, asked before it is placed. */
 export function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
   const probes = ["/", "/health/detailed"];
-  const policy = boxPolicy(environment, bakePolicy(environment, config, { rules: chronoRules, probes }));
+  const watched = { rules: chronoRules, probes, outside: outsideOf(config) };
+  const policy = boxPolicy(environment, bakePolicy(environment, config, watched));
   const connections = declaredConnections(config);
   return Object.keys(connections).length === 0 ? policy : { ...policy, connections };
+}
+
+/** CHR-7, once traffic has moved: health at each front door, and where the public reaches the system. */
+function outsideOf({ publicUrl }: ChronoConfig): OutsideCheck[] {
+  const kind = "answers";
+  return [
+    { kind, name: "health of the API", url: "{api}/health" },
+    { kind, name: "health of the dashboard", url: "{dashboard}/health" },
+    ...(publicUrl === undefined
+      ? []
+      : [{ kind, name: "public health", url: `${publicUrl}/health` } as const]),
+  ];
 }
 
 /** A declaration of the environment is no part of a release: what is already placed is not another one because of it. */

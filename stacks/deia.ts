@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Checklist } from "../components/box/toolkit/checklist.ts";
 import type { Policy } from "../components/box/toolkit/records.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
 import { bakeSight } from "../components/gates/policy.ts";
 import { deiaRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
@@ -26,7 +27,7 @@ export type DeiaStack = Pick<StackConfig, "environment" | "fingerprintKey"> & { 
 /**
  * DEIA's bot controller (seeds: 004-deia), one process that is never active twice. The order of an update: checklist of
  * 15 items → backup → migrate → place → maintenance flag → drain → old gone → new started → health, journal → flag off →
- * smoke test → traffic, watched by the decision matrix. Whatever fails, the old release is back and the flag is off.
+ * smoke test → traffic, verified from outside, watched by the decision matrix. Whatever fails, the old release is back and the flag is off.
  */
 export async function deia(
   site: Pick<Site, "boxLeg" | "newReceipt"> & { readonly stack: DeiaStack },
@@ -97,9 +98,7 @@ function maintenanceOf({ environment, deia: config }: DeiaStack): MaintenanceMan
     drainBelow,
     drainSeconds,
     journalSeconds: journalSeconds ?? (environment === "development" ? 2 : 30),
-    ...(config.secrets.databaseUrl === undefined
-      ? {}
-      : { database: { path: "/health/db", belowMilliseconds: 50 } }),
+    ...(config.secrets.databaseUrl === undefined ? {} : { database: databaseHealth }),
     smoke: { path: "/api/bot/launch", body: { bot_id: "TEST-BOT-SMOKE" } },
   };
 }
@@ -124,9 +123,29 @@ function secretValues({ secrets }: DeiaConfig): Record<string, string> {
 export function deiaPolicy(stack: DeiaStack): Policy {
   const { environment, deia: config } = stack;
   const probes = ["/"];
-  const policy = bakePolicy(environment, config, { rules: deiaRules, probes });
+  const policy = bakePolicy(environment, config, { rules: deiaRules, probes, outside: outsideOf(config) });
   return { ...boxPolicy(environment, policy), checklist: checklistOf(stack) };
 }
+
+/** DEI-3, and the document's phase 4: once the flag is off and the door is open. */
+function outsideOf({ secrets }: DeiaConfig): OutsideCheck[] {
+  const door = "{controller}";
+  const { path, belowMilliseconds } = databaseHealth;
+  const database: OutsideCheck = {
+    ...{ kind: "answers", name: "database", url: `${door}${path}` },
+    ...{ below: belowMilliseconds / 1000, told: "milliseconds" },
+  };
+  return [
+    { kind: "answers", name: "health", url: `${door}/health`, json: { status: "healthy" } },
+    ...(secrets.databaseUrl === undefined ? [] : [database]),
+    {
+      ...{ kind: "rises", name: "requests are counted again", counter: "http_requests_total" },
+      ...{ metrics: `${door}/metrics`, request: `${door}/` },
+    },
+  ];
+}
+
+const databaseHealth = { path: "/health/db", belowMilliseconds: 50 };
 
 /** DEI-1. In development what is not there is not asked for, but every item has its row. */
 function checklistOf({ environment, deia: config }: DeiaStack): Checklist {

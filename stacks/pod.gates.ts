@@ -3,12 +3,14 @@ import type { Box } from "../components/box/box.ts";
 import type { ReleaseEvidence } from "../components/gates/evidence.ts";
 import { Gate } from "../components/gates/gate.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
+import type { Leg } from "../components/rollout/leg.ts";
 import type { Release } from "../components/rollout/releases.ts";
 import { edgePlace } from "./config/edge.ts";
-import { podImages } from "./pod.config.ts";
+import { type PodConfig, podImages } from "./pod.config.ts";
 import { apiOrigin, type PodStack } from "./pod.manifests.ts";
 
-/** The gates around POD's rollout: what is asked before anything of a release is placed, and from outside after it. */
+/** What POD's releases are asked: before anything of one is placed, from outside once it serves, and whether it held. */
 
 /**
  * Images scanned, certificates valid, database reached (POD-11); in production staging's word as well (POD-2). None of
@@ -61,37 +63,51 @@ export function beforehand(
   return [...passed, gate(release, "database", pulumi.secret(spec), [box.ready]).passed];
 }
 
-/** POD-7, from outside, through every front door. */
-export function afterwards(stack: PodStack, release: Release, cutover: pulumi.Resource | null): Gate {
-  const { pod: config } = stack;
-  const { health, database, api, authentication, rateLimit } = config.smoke;
-  const [origin, front] = [apiOrigin(config), frontOf(stack)];
-  const patienceSeconds = 10;
-  const checks = [
-    { name: "health", url: `${origin}${health}`, patienceSeconds },
-    ...(database ? [{ name: "database", url: `${origin}${database}`, patienceSeconds }] : []),
-    { name: "API", url: `${origin}${api}`, patienceSeconds },
-    { name: "frontend loads", url: `${front}/`, patienceSeconds },
-    ...config.frontend.routes.map((route) => ({
-      name: `route ${route}`,
-      url: `${front}${route}`,
-      patienceSeconds,
-    })),
-    { name: "API integration", url: `${origin}${api}`, headers: { origin: front }, patienceSeconds },
-    ...(authentication ? [{ name: "authentication", url: `${origin}${authentication}`, status: 401 }] : []),
+/** POD-7, of the API: through the box's front door, once it serves. */
+export function outsideApi({ smoke }: PodConfig): OutsideCheck[] {
+  const { health, database, api, authentication, rateLimit } = smoke;
+  const answers = (name: string, path: string) => ({ kind: "answers", name, url: `{api}${path}` }) as const;
+  return [
+    answers("health", health),
+    ...(database ? [answers("database", database)] : []),
+    answers("API", api),
+    ...(authentication ? [{ ...answers("authentication", authentication), status: 401 }] : []),
+    { kind: "logs", name: "logging", service: "api" },
     // Last: whoever has been limited is answered nothing else for a while.
     ...(rateLimit
-      ? [
-          {
-            name: "rate limiting",
-            url: `${origin}${rateLimit.path}`,
-            status: 429,
-            within: rateLimit.requests,
-          },
-        ]
+      ? [{ ...answers("rate limiting", rateLimit.path), status: 429, within: rateLimit.requests }]
       : []),
   ];
-  const spec: GateSpec = { gate: "http", name: gateName(release, "verified"), checks };
+}
+
+export const outsideMcp: readonly OutsideCheck[] = [
+  { kind: "answers", name: "health of the MCP server", url: "{mcp}/health" },
+];
+
+/** POD-7, of the last leg: the frontend, and what needs every leg; asked from the runner, as people ask. */
+export function outsideFrontend(stack: PodStack): OutsideCheck[] {
+  const { pod: config } = stack;
+  const { health, api } = config.smoke;
+  const [origin, front] = [apiOrigin(config), frontOf(stack)];
+  const answers = (name: string, url: string) => ({ kind: "answers", name, url }) as const;
+  return [
+    answers("frontend loads", "{front}/"),
+    ...config.frontend.routes.map((route) => answers(`route ${route}`, `{front}${route}`)),
+    answers("public health of the API", `${origin}${health}`),
+    { ...answers("API integration", `${origin}${api}`), headers: { origin: front } },
+  ];
+}
+
+/**
+ * The release's cutover has held on every leg, and with it the checks from outside: what is published, and what staging
+ * says to production, rests on it.
+ */
+export function held(release: Release, legs: readonly Leg[], cutover: pulumi.Resource | null): Gate {
+  const spec: GateSpec = {
+    gate: "held",
+    ...{ name: gateName(release, "verified"), fingerprint: release.fingerprint },
+    legs: legs.map(({ name, address }) => ({ name, address })),
+  };
   return gate(release, "verified", spec, cutover ? [cutover] : []);
 }
 
@@ -122,7 +138,7 @@ function gate(
 }
 
 const kindOf = (name: string): GateSpec["gate"] =>
-  (["evidence", "scan", "certificate", "database"] as const).find((kind) => kind === name) ?? "http";
+  (["evidence", "scan", "certificate", "database"] as const).find((kind) => kind === name) ?? "held";
 
 const gateName = ({ name }: Release, what: string) => `pod-${name}-${what}`;
 

@@ -1,5 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
 import { type BakePolicy, bakeSight } from "../components/gates/policy.ts";
 import { podRules } from "../components/gates/tables.ts";
 import { backupsOf, type Leg } from "../components/rollout/leg.ts";
@@ -10,7 +11,7 @@ import { type ClusterConfig, clusterDoor, clusterPlace } from "./config/cluster.
 import { edgePlace, edgePolicy } from "./config/edge.ts";
 import type { ReleaseEntry } from "./config/fields.ts";
 import { frontendAsked } from "./pod.config.ts";
-import { afterwards, beforehand, evidenceOf } from "./pod.gates.ts";
+import { beforehand, evidenceOf, held, outsideApi, outsideFrontend, outsideMcp } from "./pod.gates.ts";
 import {
   apiManifest,
   apiOrigin,
@@ -27,7 +28,8 @@ import type { Site } from "./site.ts";
  * POD Protocol (seeds: 002-pod): the API by compose on the box, the MCP server on the cluster, the frontend on the edge.
  * The order of an update (POD-2, POD-3, POD-6, POD-11): scans, certificates, access to the database, staging's word,
  * packages packed → backup → prisma migrate deploy → API placed, smoke test → MCP placed → assets placed → cutover API,
- * MCP, frontend; back in reverse → checks from outside → packages published, which is irreversible and so comes last.
+ * MCP, frontend, each verified from outside before it is watched; back in reverse → packages published, which is
+ * irreversible and so comes last.
  */
 export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   const { newReceipt } = site;
@@ -43,7 +45,7 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
   ]);
   const rollout = new Rollout("pod", { legs, releases, newReceipt }, { ...opts, dependsOn: checked });
   const evidence = releases.filter(hasServed(legs)).map((release) => {
-    const verified = afterwards(stack, release, rollout.cutover);
+    const verified = held(release, legs, rollout.cutover);
     publish(stack, release, verified.passed);
     return evidenceOf(stack, release, verified);
   });
@@ -51,7 +53,7 @@ export async function pod(site: Site, opts?: pulumi.ComponentResourceOptions) {
     live: config.live ?? null,
     kept: config.kept,
     ...addressesOf(stack),
-    bake: bakeSight(podPolicy(stack)),
+    bake: bakeSight(podPolicy(stack, [])),
     ...backupsOf(legs),
     evidence,
   };
@@ -71,7 +73,7 @@ async function apiLeg(site: Site, stack: PodStack): Promise<Leg> {
   return site.boxLeg(stack.pod.box, {
     system: "pod",
     render: (name, entry) => apiManifest(stack, name, entry),
-    policy: boxPolicy(stack.environment, podPolicy(stack)),
+    policy: boxPolicy(stack.environment, podPolicy(stack, outsideApi(stack.pod))),
     secrets: secretValues(stack.pod),
     backedUp: stack.pod.secrets,
   });
@@ -81,7 +83,7 @@ async function mcpLeg(site: Site, stack: PodStack): Promise<Leg> {
   const { pod: config } = stack;
   if (config.cluster === "local") {
     const render = (name: string, entry: ReleaseEntry) => mcpLocally(stack, name, entry);
-    const policy = boxPolicy(stack.environment, podPolicy(stack));
+    const policy = boxPolicy(stack.environment, podPolicy(stack, outsideMcp));
     return site.boxLeg("local", { system: "pod-cluster", name: "cluster", render, policy, secrets: {} });
   }
   const { openClusterLeg } = await import("../components/cluster/open-leg.ts");
@@ -97,7 +99,7 @@ export function mcpOnCluster(stack: PodStack, cluster: Exclude<ClusterConfig, "l
     render: (name, entry) => mcpManifest(stack, cluster.namespace, name, entry),
     doors: [clusterDoor("mcp", config.mcp)],
     policy: {
-      ...podPolicy(stack),
+      ...podPolicy(stack, outsideMcp),
       replicas: { mcp: config.replicas ?? (environment === "production" ? 2 : 1) },
     },
     secrets: {},
@@ -110,14 +112,17 @@ async function frontendLeg(site: Site, stack: PodStack): Promise<Leg> {
     system: "pod",
     place: edgePlace("pod", environment, config.edge, config.frontend.port),
     render: (name, entry) => frontendManifest(stack, name, entry),
-    policy: edgePolicy(config.edge, { ...podPolicy(stack), probes: frontendAsked.probes }),
+    policy: edgePolicy(config.edge, {
+      ...podPolicy(stack, outsideFrontend(stack)),
+      probes: frontendAsked.probes,
+    }),
     secrets: {},
   });
 }
 
 /** POD-8, judged while a release bakes. */
-function podPolicy({ environment, pod: config }: PodStack): BakePolicy {
-  return bakePolicy(environment, config, { rules: podRules, probes: ["/"] });
+function podPolicy({ environment, pod: config }: PodStack, outside: readonly OutsideCheck[]): BakePolicy {
+  return bakePolicy(environment, config, { rules: podRules, probes: ["/"], outside });
 }
 
 function addressesOf({ environment, pod: config }: PodStack) {

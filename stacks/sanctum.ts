@@ -4,6 +4,7 @@ import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
 import type { GateSpec } from "../components/gates/gate-spec.ts";
 import { GatedLeg, type GateStep } from "../components/gates/gated-leg.ts";
 import { sanctumTests } from "../components/gates/limits.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
 import { bakeSight } from "../components/gates/policy.ts";
 import { sanctumRules } from "../components/gates/tables.ts";
 import type { EnvironmentName } from "../components/rollout/environment.ts";
@@ -249,7 +250,10 @@ function settingsOf(
 }
 
 function sanctumPolicy({ environment, sanctum: config }: SanctumStack) {
-  return bakePolicy(environment, config, { rules: sanctumRules, probes: ["/"] });
+  const outside = sanctumServices.map((service): OutsideCheck => {
+    return { kind: "answers", name: `health of ${service}`, url: `{${service}}${config.health}` };
+  });
+  return bakePolicy(environment, config, { rules: sanctumRules, probes: ["/"], outside });
 }
 
 function addressesOf({ cluster, services }: SanctumConfig) {

@@ -10,7 +10,7 @@ import {
   containerService,
   imageOf,
 } from "./config/cluster.ts";
-import { bake, pins, port, type ReleaseEntry } from "./config/fields.ts";
+import { bake, pins, port, publicUrl, type ReleaseEntry } from "./config/fields.ts";
 import { checkPins } from "./config/pins.ts";
 import type { SystemContext } from "./config/read.ts";
 import { checkSettings } from "./config/settings.ts";
@@ -47,6 +47,8 @@ export const traiderSchema = z.strictObject({
       { path: "/api/auth/csrf" },
     ],
   }),
+  /** Its health paths are asked, from the cluster, before a release is confirmed (TRD-3). */
+  publicUrl: publicUrl.optional(),
   migration: z
     .strictObject({
       repository: z.string().min(1),

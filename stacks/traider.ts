@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ClusterManifest, ClusterService } from "../components/cluster/manifest.ts";
 import type { ClusterLegPlan } from "../components/cluster/open-leg.ts";
+import type { OutsideCheck } from "../components/gates/outside.ts";
 import { bakeSight } from "../components/gates/policy.ts";
 import { traiderRules } from "../components/gates/tables.ts";
 import { secretRevisions } from "../components/rollout/fingerprint.ts";
@@ -221,7 +222,27 @@ function traiderPolicy({ environment, traider: config }: TraiderStack) {
   return bakePolicy(environment, config, {
     rules: traiderRules,
     probes: probes.length > 0 ? probes : ["/"],
+    outside: outsideOf(config),
   });
+}
+
+/** TRD-3, once both Services are switched: what is live, the colour, and where the public reaches the backend. */
+function outsideOf({ health, cluster, publicUrl }: TraiderConfig): OutsideCheck[] {
+  const paths: TraiderConfig["health"]["checks"] = [{ path: health.path }, ...health.checks];
+  const asked = (where: string, origin: string) =>
+    paths.map(
+      ({ path, expect }): OutsideCheck => ({
+        ...{ kind: "answers", name: `${path} of ${where}`, url: `${origin}${path}` },
+        ...(expect ? { json: expect } : {}),
+      }),
+    );
+  return [
+    ...["backend", "frontend"].flatMap((service) => [
+      ...asked(`the live ${service}`, `{${service}}`),
+      ...(cluster === "local" ? [] : asked(`the ${service}'s colour`, `{${service}-colour}`)),
+    ]),
+    ...(publicUrl === undefined ? [] : asked("the public address", publicUrl)),
+  ];
 }
 
 function addressesOf({ cluster, services }: TraiderConfig) {

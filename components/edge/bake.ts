@@ -23,6 +23,7 @@ export interface Watch {
   /** The release's share of the traffic while it is watched. */
   readonly percent: number;
   readonly emergencyStop: () => Promise<EmergencyStop | null>;
+  readonly doors: () => Promise<Finding | null>;
 }
 
 /**
@@ -44,6 +45,7 @@ export async function bake(watch: Watch): Promise<Finding | null> {
     healthSeconds: policy.healthSeconds,
     sampler: new FrontSampler(watch),
     emergencyStop: watch.emergencyStop,
+    doors: watch.doors,
   });
   if (result.held) return null;
   return {

@@ -1,9 +1,10 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import { readHandle } from "../box/toolkit/bake-handle.ts";
+import { askDoors } from "../rollout/cutover/doors.ts";
 import type { CutoverTarget, Finding } from "../rollout/cutover/machine.ts";
 import type { CutoverState } from "../rollout/cutover/state.ts";
-import type { WorkerApi } from "./api.ts";
+import type { Share, WorkerApi } from "./api.ts";
 import { bake } from "./bake.ts";
 import { FrontWriter } from "./front.ts";
 import type { EdgePolicy } from "./manifest.ts";
@@ -11,6 +12,10 @@ import { askFront, otherThan, overrideFor } from "./probe.ts";
 import { type Placed, type PlacedVersion, readPlaced } from "./records.ts";
 import { sharesOf } from "./shares.ts";
 import { handleFile } from "./turn.ts";
+import { verifyByVersion } from "./verify.ts";
+
+/** Cloudflare's API may be away for a while in which everybody is served: it is not what people come in by. */
+const apiSeconds = 30;
 
 export interface EdgeTargetOptions {
   /** All traffic at once: a move that nobody watches (a flip, a return because another leg failed). */
@@ -84,6 +89,14 @@ export class EdgeCutoverTarget implements CutoverTarget {
     await this.writer.write({ shares });
   }
 
+  async verify(fingerprint: string): Promise<Finding | null> {
+    const { state } = await this.writer.read();
+    const { outside = [] } = this.policy;
+    const handle = handleFile(this.api.address);
+    const stop = () => readHandle(handle, state.cutover.pending?.receipt);
+    return verifyByVersion(this.worker, this.front, this.require(fingerprint), outside, stop);
+  }
+
   /** Watches each share of the traffic for its own time, then all of it. */
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { state } = await this.writer.read();
@@ -91,7 +104,11 @@ export class EdgeCutoverTarget implements CutoverTarget {
     const handle = handleFile(this.api.address);
     const emergencyStop = () => readHandle(handle, state.cutover.pending?.receipt);
     const all = { next, policy: this.policy, front: this.front, worker: this.worker, emergencyStop };
-    const watch = (seconds: number, percent: number) => bake({ ...all, seconds, percent, proved: short });
+    const watch = (seconds: number, percent: number) => {
+      const rest = this.versionOf(state.cutover.confirmed);
+      const doors = () => this.lookAtShares(sharesOf(next.versionId, percent, rest));
+      return bake({ ...all, seconds, percent, proved: short, doors });
+    };
     const [first, ...later] = this.stepsTo(state.cutover, fingerprint);
     if (first) {
       const bad = await watch(first.seconds, first.percent);
@@ -108,6 +125,10 @@ export class EdgeCutoverTarget implements CutoverTarget {
     return (await this.arrives(next)) ?? (await watch(short ? shortBakeSeconds : bakeSeconds, 100));
   }
 
+  lookAtDoors(fingerprint: string | null): Promise<Finding | null> {
+    return this.lookAtShares(sharesOf(this.versionOf(fingerprint), 100, null));
+  }
+
   /** A deployment is what a reboot would bring back; there is none. */
   async remember(): Promise<void> {}
 
@@ -119,6 +140,30 @@ export class EdgeCutoverTarget implements CutoverTarget {
 
   now(): Date {
     return new Date();
+  }
+
+  /** A deployment that somebody else has made is no finding: it is theirs from there on (see TakenOverError). */
+  private lookAtShares(wanted: readonly Share[]): Promise<Finding | null> {
+    const text = (shares: readonly Share[]) =>
+      JSON.stringify(
+        shares
+          .filter(({ percentage }) => percentage > 0)
+          .sort((one, other) => one.versionId.localeCompare(other.versionId)),
+      );
+    const serves = async () => text((await this.writer.read()).shares);
+    const door = { name: `the deployment of ${this.worker}`, wanted: text(wanted), serves };
+    return askDoors([door], (served) => this.tellShares(JSON.parse(served) as Share[]), apiSeconds);
+  }
+
+  /** @example "v2" of all traffic, "10 % v2, 90 % v1" of a share */
+  private async tellShares(shares: readonly Share[]): Promise<string> {
+    const told = shares.map(({ versionId, percentage }) => {
+      const found = this.placed.releases.find((release) => release.versionId === versionId);
+      const closed = versionId === this.placed.closed?.versionId ? "nothing" : `version ${versionId}`;
+      const name = found?.record.manifest.release ?? closed;
+      return percentage === 100 ? name : `${percentage} % ${name}`;
+    });
+    return told.join(", ");
   }
 
   private get policy(): EdgePolicy {

@@ -28,6 +28,8 @@ export interface BakeArgs {
   readonly sampler: Sampler;
   /** The manual handle (TRD-6), asked for several times a second; null: nobody has pulled it. */
   readonly emergencyStop?: () => Promise<EmergencyStop | null>;
+  /** Asks the front doors whom they serve, each round: a finding ends the bake. Bounded by itself. */
+  readonly doors?: () => Promise<Pick<BakeResult, "rule" | "measured" | "allowed"> | null>;
   /** @default this process' own monotonic clock */
   readonly clock?: Clock;
 }
@@ -85,6 +87,8 @@ export async function bakeRelease(args: BakeArgs): Promise<BakeResult> {
       if (taken === null) return unmeasurable(observation, scrapeSeconds);
       const late = settle(taken, starting);
       observation.add({ at: clock.now(), services: withoutStarting(taken, starting) });
+      const elsewhere = await args.doors?.();
+      if (elsewhere) return { held: false, ...elsewhere, ...shownBy(observation) };
       const now = clock.now();
       const verdict = observation.verdict();
       const proved = starting.size === 0 && ["ok", "investigate"].includes(verdict.decision);

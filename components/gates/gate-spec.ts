@@ -48,6 +48,8 @@ const check = z.strictObject({
   answerHeaders: texts.exactOptional(),
   contains: z.string().exactOptional(),
   below: seconds.exactOptional(),
+  told: z.string().exactOptional(),
+  release: z.string().exactOptional(),
   within: count.exactOptional(),
   patienceSeconds: z.number().min(0).exactOptional(),
 });
@@ -103,6 +105,13 @@ export const gateSpec = z.discriminatedUnion("gate", [
     below: seconds.exactOptional(),
     /** Where it is asked from: the box that the application runs on. */
     box,
+  }),
+  z.strictObject({
+    gate: z.literal("held"),
+    ...shared,
+    fingerprint: z.string().regex(/^[0-9a-f]{12}$/),
+    /** Where each leg of the system is; see LegAddress. */
+    legs: z.array(z.strictObject({ name: z.string(), address: z.looseObject({ kind: z.string() }) })).min(1),
   }),
   z.strictObject({
     gate: z.literal("evidence"),

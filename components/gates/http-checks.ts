@@ -13,13 +13,20 @@ export interface HttpCheck {
   readonly body?: string;
   /** @default any of 200 to 299 */
   readonly status?: number | readonly number[];
-  /** Values that members of the JSON answer have, by dotted path. @example { "database.status": "healthy" } */
+  /**
+   * Values that members of the JSON answer have, by dotted path; a text is compared with the member as text.
+   * @example { "database.status": "healthy" }
+   */
   readonly json?: Readonly<Record<string, string | number | boolean | null>>;
   /** Headers of the answer; `*` as a value: it is there. Else the value has to contain the text. */
   readonly answerHeaders?: Readonly<Record<string, string>>;
   readonly contains?: string;
   /** Seconds that the answer may take. */
   readonly below?: number;
+  /** Member of the JSON answer that tells milliseconds: they are compared in the place of the answer's own time. */
+  readonly told?: string;
+  /** Name of the release that has to answer; only an answer that says it is of another one (x-release) is not its. */
+  readonly release?: string;
   /** Asked up to so many times, as fast as it answers, until the answer is as wanted (rate limiting: status 429). */
   readonly within?: number;
   /** Asked again for so many seconds while it is not as wanted. @default 0 */
@@ -42,7 +49,8 @@ export async function httpGate({ name, checks }: HttpGateArgs, signal?: AbortSig
   return { gate: name, lines: made.map(({ line }) => line), evidence };
 }
 
-async function makeCheck(check: HttpCheck, signal?: AbortSignal) {
+/** Makes one check, with its patience. */
+export async function makeCheck(check: HttpCheck, signal?: AbortSignal) {
   const deadline = performance.now() + (check.patienceSeconds ?? 0) * 1000;
   for (;;) {
     const { answer, asked, wrong } = await askWithin(check, signal);
@@ -82,11 +90,15 @@ async function askWithin(check: HttpCheck, signal?: AbortSignal) {
 function wrongWith(check: HttpCheck, answer: WholeAnswer): string | null {
   const { status, milliseconds, detail } = answer;
   if (status === 0) return `no answer (${detail})`;
+  const by = answer.headers["x-release"];
+  if (check.release !== undefined && by !== undefined && by !== check.release)
+    return `${oneLine(by).slice(0, 60)} answered, not ${check.release}`;
   const statuses = typeof check.status === "number" ? [check.status] : check.status;
   if (statuses ? !statuses.includes(status) : !answer.ok) return `${status} ${oneLine(detail)}`.trim();
   for (const [path, value] of Object.entries(check.json ?? {})) {
     const found = memberOf(answer.text, path);
-    if (found.value !== value) return `${path} is ${found.text}`;
+    const isSame = found.value === value || (found.value !== undefined && String(found.value) === value);
+    if (!isSame) return `${path} is ${found.text}`;
   }
   for (const [name, value] of Object.entries(check.answerHeaders ?? {})) {
     const found = answer.headers[name.toLowerCase()];
@@ -96,10 +108,9 @@ function wrongWith(check: HttpCheck, answer: WholeAnswer): string | null {
   if (check.contains !== undefined && !answer.text.includes(check.contains)) {
     return `an answer without "${check.contains}"`;
   }
-  if (check.below !== undefined && milliseconds >= check.below * 1000) {
-    return written.seconds(milliseconds / 1000);
-  }
-  return null;
+  const told = check.told === undefined ? undefined : memberOf(answer.text, check.told).value;
+  const took = (typeof told === "number" ? told : milliseconds) / 1000;
+  return check.below !== undefined && took >= check.below ? written.seconds(took) : null;
 }
 
 function memberOf(text: string, path: string): { readonly value: unknown; readonly text: string } {

@@ -5,7 +5,8 @@ import { locateGenerator } from "../../engine/generator.ts";
 import { progressLine } from "../../engine/progress.ts";
 import { type GateReport, keepEvidence, lineText, passed } from "./gate-report.ts";
 import { readGateSpec } from "./gate-spec.ts";
-import { resolveOrigins, withOrigins } from "./origins.ts";
+import { resolveOrigins } from "./origins.ts";
+import { withOrigins } from "./with-origins.ts";
 
 /**
  * A gate on the runner: `engine/node.sh components/gates/main.ts <gate>`, its spec as JSON on standard input. What it
@@ -30,6 +31,8 @@ async function main(kind: string, signal: AbortSignal): Promise<GateReport | Ski
       return (await import("./scan.ts")).scanGate(asked, signal);
     case "database":
       return (await import("./database-from-box.ts")).databaseGateFromBox(asked);
+    case "held":
+      return (await import("./held.ts")).heldGate(asked);
     case "evidence":
       return (await import("./evidence.ts")).evidenceGate(asked);
   }

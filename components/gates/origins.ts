@@ -26,21 +26,3 @@ export async function resolveOrigins(
   });
   return Object.fromEntries(await Promise.all(resolved));
 }
-
-/** Fills `{name}` at the beginning of every text of a value with that origin. @throws for a name without one */
-export function withOrigins<T>(value: T, origins: Readonly<Record<string, string>>): T {
-  if (typeof value === "string") {
-    return value.replace(/^\{([a-z][a-zA-Z0-9-]*)\}(?=\/)/, (_, name: string) => {
-      const origin = origins[name];
-      if (origin !== undefined) return origin;
-      throw new Error(
-        `{${name}}: there is no such origin; there are: ${Object.keys(origins).join(", ") || "none"}`,
-      );
-    }) as T;
-  }
-  if (Array.isArray(value)) return value.map((one) => withOrigins(one, origins)) as T;
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [name, withOrigins(member as unknown, origins)]),
-  ) as T;
-}

@@ -1,3 +1,4 @@
+import type { OutsideCheck } from "./outside.ts";
 import { allowedShare, fitTable, isShare, patienceSeconds, type Rule, type RuleTable } from "./rules.ts";
 import { requestsToTell, visible } from "./share-test.ts";
 
@@ -15,6 +16,8 @@ export interface BakePolicy {
   /** Paths that the bake requests by itself, so that a quiet night gives a verdict too. */
   readonly probes: readonly string[];
   readonly probesPerSecond: number;
+  /** What is asked from outside once traffic has moved, before the bake. Never holds a secret: it is kept in clear. */
+  readonly outside?: readonly OutsideCheck[];
 }
 
 /** Requests a second of our own that a bake makes at least: with fewer, a plain disaster takes more than five seconds to see. */

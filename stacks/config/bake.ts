@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Policy } from "../../components/box/toolkit/records.ts";
+import type { OutsideCheck } from "../../components/gates/outside.ts";
 import { type BakePolicy, requestsPerSecond } from "../../components/gates/policy.ts";
 import { minimumBakeSeconds, type RuleTable } from "../../components/gates/rules.ts";
 import type { EnvironmentName } from "../../components/rollout/environment.ts";
@@ -19,7 +20,11 @@ interface BakeConfig {
 export function bakePolicy(
   environment: EnvironmentName,
   { bake: config, alerts }: BakeConfig,
-  { rules: documented, probes }: { rules: RuleTable; probes: readonly string[] },
+  {
+    rules: documented,
+    probes,
+    outside = [],
+  }: { rules: RuleTable; probes: readonly string[]; outside?: readonly OutsideCheck[] },
 ): BakePolicy {
   const rules = alerts ?? documented;
   const development = environment === "development";
@@ -40,6 +45,7 @@ export function bakePolicy(
     healthSeconds: config.healthSeconds ?? (development ? 10 : 60),
     probes,
     probesPerSecond: config.probesPerSecond ?? Math.min(mostPerSecond, requestsPerSecond(rules, bakeSeconds)),
+    ...(outside.length > 0 ? { outside } : {}),
   };
 }
 

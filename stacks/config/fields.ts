@@ -13,6 +13,11 @@ export const releaseName = z
     "a name that is no number: YAML changes 1.10 and 1e5; write v1.10",
   );
 
+/** Where the public reaches a system. */
+export const publicUrl = z
+  .string()
+  .regex(/^https?:\/\/[^/\s]+$/, "an origin without a path, such as https://api.example.com");
+
 export const seconds = z.number().int().positive().max(86_400);
 export const port = z.number().int().min(1).max(65_535);
 

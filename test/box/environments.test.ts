@@ -237,7 +237,7 @@ describeOnBox("staging and production, whole", () => {
     trial.kubernetes.heal();
     expect(code).not.toBe(0);
     for (const system of systems) expect(steps[system]?.at(-1), system).toBe("cutover updating failed");
-    expect(output.match(/did not hold \(bake\)/g)?.length).toBeGreaterThanOrEqual(systems.length);
+    expect(output.match(/did not hold \((verify|bake)\)/g)?.length).toBeGreaterThanOrEqual(systems.length);
     expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   });
 

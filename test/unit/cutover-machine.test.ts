@@ -32,8 +32,22 @@ class RecordedTarget implements CutoverTarget {
   events: string[] = [];
   unhealthy: Finding | null = null;
   verdict: Finding | null = null;
+  outside: Finding | null = null;
   moveFails = 0;
+  /** Runs before each look at the door, the first one with 1. */
+  beforeLook: (look: number) => void = () => {};
+  looks = 0;
 
+  /** The front door's process is killed and started again: it opens on what is remembered. */
+  restartDoor() {
+    this.door = this.remembered;
+  }
+  async lookAtDoors(fingerprint: string | null) {
+    this.beforeLook(++this.looks);
+    if (this.door === fingerprint) return null;
+    const measured = `the front door serves v-${this.door}, not v-${fingerprint}`;
+    return { rule: "every front door serves it", measured, allowed: `v-${fingerprint}` };
+  }
   async readState() {
     return this.state;
   }
@@ -54,6 +68,10 @@ class RecordedTarget implements CutoverTarget {
     this.door = to;
     this.singleton = null;
     this.singleton = to;
+  }
+  async verify(fingerprint: string) {
+    this.events.push(`verify ${fingerprint}`);
+    return this.outside;
   }
   async bake(fingerprint: string, short: boolean) {
     this.events.push(`bake ${fingerprint}${short ? " short" : ""}`);
@@ -90,6 +108,7 @@ describe("a release that holds", () => {
       "health new",
       "write confirmed=old pending=new",
       "move new",
+      "verify new",
       "bake new",
       "write confirmed=new pending=none",
       "remember new",
@@ -151,6 +170,19 @@ describe("a release that does not hold", () => {
     expect(target.state).toMatchObject({ confirmed: "old", receipt: "r-old", pending: null, baked: ["old"] });
   });
 
+  test("goes back before it is baked when a check from outside fails, and the failure names the check", async () => {
+    const target = new RecordedTarget();
+    target.outside = { rule: "API: GET http://127.0.0.1:8110/api", measured: "500", allowed: "2xx" };
+    const outcome = await cutOver(target, request);
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "verify", rule: "API: GET http://127.0.0.1:8110/api", measured: "500" },
+    });
+    expect(target.events).not.toContain("bake new");
+    expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
+    expect(target.state).toMatchObject({ confirmed: "old", pending: null, baked: ["old"] });
+  });
+
   test("as the first release of a system leaves nothing behind the door", async () => {
     const target = new RecordedTarget();
     Object.assign(target, {
@@ -210,6 +242,7 @@ describe("killed before a step", () => {
     health: "old",
     pending: "old",
     switch: "old",
+    verify: "old",
     bake: "old",
     confirm: "old",
     remember: "new",
@@ -257,6 +290,82 @@ describe("killed before a step", () => {
   });
 });
 
+describe("a front door that starts again opens on what it remembers", () => {
+  const elsewhere = "the front door serves v-old, not v-new";
+
+  test.each([
+    ["a bake", { to: "new", receipt: "r-new" }],
+    ["a flip, which has no bake", { to: "new", receipt: "f", flip: { by: "ops@desk", reason: "prices" } }],
+  ])("after %s: the release is not confirmed but taken back, and the finding says whom it serves", async (_what, asked) => {
+    const target = new RecordedTarget();
+    const outcome = await cutOver(target, asked, (step) => {
+      if (step === "confirm") target.restartDoor();
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "confirm", release: "v-new", measured: elsewhere, allowed: "v-new" },
+    });
+    expect(target.events).not.toContain("write confirmed=new pending=none");
+    expect([target.door, target.singleton, target.remembered]).toEqual(["old", "old", "old"]);
+    expect(target.state).toMatchObject({ confirmed: "old", pending: null, baked: ["old"] });
+  });
+
+  test("after a return because another leg failed: that is a failure too", async () => {
+    const target = new RecordedTarget();
+    const { rule, measured, allowed } = verdict;
+    const failed = { fingerprint: "x", release: "v-x", step: "bake", rule, measured, allowed, leg: "edge" };
+    const returning = { ...failed, at: "t", verdictAt: "t", journal: [], evidence: "" };
+    const outcome = await cutOver(target, { to: "new", receipt: "r", returning }, (step) => {
+      if (step === "confirm") target.restartDoor();
+    });
+    expect(outcome).toMatchObject({ held: false, failure: { step: "confirm", measured: elsewhere } });
+    expect(target.state.confirmed).toBe("old");
+  });
+
+  test("between the last look and `remember`: it is pointed at what was confirmed", async () => {
+    const target = new RecordedTarget();
+    const outcome = await cutOver(target, request, (step) => {
+      if (step === "remember") target.restartDoor();
+    });
+    expect(outcome).toEqual({ held: true });
+    expect([target.door, target.singleton, target.remembered]).toEqual(["new", "new", "new"]);
+    expect(target.events.at(-2)).toBe("move new back");
+  });
+
+  test("there and the baker is killed: whoever settles points it at what was confirmed", async () => {
+    const target = new RecordedTarget();
+    const killed = cutOver(target, request, (step) => {
+      if (step !== "remember") return;
+      target.restartDoor();
+      throw new KilledError();
+    });
+    await expect(killed).rejects.toBeInstanceOf(KilledError);
+    expect([target.door, target.state.confirmed]).toEqual(["old", "new"]);
+    expect(await resolve(target, "killed")).toBeNull();
+    expect([target.door, target.remembered, target.state.confirmed]).toEqual(["new", "new", "new"]);
+  });
+
+  test("while a release is taken back: the first one of a system stays behind no door", async () => {
+    const target = new RecordedTarget();
+    Object.assign(target, { state: untouched, door: null, singleton: null, remembered: null });
+    target.verdict = badSeenFrom(target);
+    target.beforeLook = (look) => {
+      if (look === 1) target.door = "new";
+    };
+    expect(await cutOver(target, request)).toMatchObject({ held: false, failure: { step: "bake" } });
+    expect([target.door, target.remembered, target.state.pending]).toEqual([null, null, null]);
+  });
+
+  test("while traffic is withdrawn: it serves nothing in the end", async () => {
+    const target = new RecordedTarget();
+    target.beforeLook = (look) => {
+      if (look === 1) target.door = "old";
+    };
+    await withdraw(target);
+    expect([target.door, target.remembered]).toEqual([null, null]);
+  });
+});
+
 describe("taking back that fails", () => {
   test("three times leaves the system stuck, and every later cutover is refused with the way out", async () => {
     const target = new RecordedTarget();
@@ -299,6 +408,7 @@ describe("a flip", () => {
       flip: { by: "ops@desk", reason: "prices are wrong" },
     });
     expect(target.events).not.toContain("bake new");
+    expect(target.events).not.toContain("verify new");
     const back = await cutOver(target, { to: "old", receipt: "r-4" });
     expect(back).toMatchObject({ held: false, failure: { step: "flip" } });
     expect(back.held === false && back.failure.measured).toContain("ops@desk flipped away");

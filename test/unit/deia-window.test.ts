@@ -132,6 +132,87 @@ describe("going forward", () => {
   });
 });
 
+describe("checked from outside once the door is open", () => {
+  // The door's own port belongs to nobody here: what is asked is the release itself.
+  const outside = (url: string): Policy =>
+    ({
+      healthSeconds: 0.5,
+      outside: [
+        {
+          ...{ kind: "rises", name: "requests are counted again", counter: "http_requests_total" },
+          ...{ metrics: `${url}/metrics`, request: `${url}/` },
+        },
+      ],
+    }) as unknown as Policy;
+
+  it("a counter that does not rise takes it back, and is named", async () => {
+    const url = `http://127.0.0.1:${host.ports.v2}`;
+    await writePolicy(host.asHost(), "deia", outside(url));
+    const outcome = await cutOver(new BoxTarget(host.asHost(), "deia"), { to: "v2", receipt: "r1" });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "verify",
+        rule: `requests are counted again: GET ${url}/metrics`,
+        measured: "0, and 0 after a request",
+      },
+    });
+    host.expectBackOn("v1");
+  });
+
+  it("a flip is not asked: it has to work when little else does", async () => {
+    await writePolicy(host.asHost(), "deia", outside("http://127.0.0.1:1"));
+    expect(await run()).toEqual({ held: true });
+  });
+});
+
+describe("the front door is asked whom it serves before a release is confirmed", () => {
+  const confirming = (atConfirm: () => void) =>
+    cutOver(new BoxTarget(host.asHost(), "deia"), { to: "v2", receipt: "r1", flip }, (step) => {
+      if (step === "confirm") atConfirm();
+    });
+
+  it("one that was started again serves the old one: taken back, and said so", async () => {
+    const outcome = await confirming(() => {
+      host.serves = { fingerprint: "v1", port: host.ports.v1 ?? 0 };
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "confirm",
+        measured: "the front door deia-controller-8000 serves v1, not v2",
+        allowed: "v2",
+      },
+    });
+    host.expectBackOn("v1");
+  });
+
+  it("one that is just being started is asked again", async () => {
+    let refusals = 0;
+    host.beforeDoorAnswers = () => {
+      if (refusals-- > 0) throw new Error("no front door answers");
+    };
+    const outcome = await confirming(() => {
+      refusals = 3;
+    });
+    expect(outcome).toEqual({ held: true });
+  });
+
+  it("one that never answers is a finding, once its patience is over", async () => {
+    let dead = false;
+    host.beforeDoorAnswers = () => {
+      if (dead) throw new Error("no front door answers");
+    };
+    const asked = new BoxTarget(host.asHost(), "deia");
+    expect(await asked.lookAtDoors("v1")).toBeNull();
+    dead = true;
+    expect(await asked.lookAtDoors("v1")).toMatchObject({
+      measured: "the front door deia-controller-8000 gave no answer for 5 s: no front door answers",
+      allowed: "v1",
+    });
+  }, 20_000);
+});
+
 describe.each(windowSteps)("killed before %s", (step) => {
   const killed = async () => {
     await new Promise<void>((reached) => {
@@ -211,6 +292,8 @@ class RecordedHost {
   readonly ports: Record<string, number> = {};
   readonly manifests: Record<string, ReleaseManifest> = {};
   serves: Backend | null = null;
+  /** Called whenever the door is asked whom it serves. */
+  beforeDoorAnswers: () => void = () => {};
   readonly flag: string;
   private readonly root: string;
   private readonly servers = new Map<string, Server>();
@@ -233,10 +316,12 @@ class RecordedHost {
       const answers: Record<string, [number, object]> = {
         "/health": [code, { status, active_connections: told }],
         "/health/db": [200, { milliseconds }],
+        "/metrics": [200, {}],
         "/api/bot/launch": [existsSync(this.flag) ? 503 : smoke, {}],
       };
       const [answer, body] = answers[request.url ?? ""] ?? [404, {}];
-      response.writeHead(answer, { connection: "close" }).end(JSON.stringify(body));
+      const text = request.url === "/metrics" ? "http_requests_total 0\n" : JSON.stringify(body);
+      response.writeHead(answer, { connection: "close" }).end(text);
     });
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     this.servers.set(name, server);
@@ -293,7 +378,10 @@ class RecordedHost {
       }),
       journal: async (unit) =>
         this.active.has(nameOf(unit)) ? [...(this.of(nameOf(unit)).journal ?? [])] : [],
-      doorServes: async () => this.serves,
+      doorServes: async () => {
+        this.beforeDoorAnswers();
+        return this.serves;
+      },
       pointDoor: async (_door: Door, backend) => {
         if (backend?.fingerprint !== this.serves?.fingerprint || backend) {
           this.note(`door to ${backend?.fingerprint ?? "nothing"}`);

@@ -77,6 +77,7 @@ describe("the stacks' files", () => {
     expect(production.filter((key) => !staging.includes(key)).toSorted()).toEqual([
       "chrono:edge.routes",
       "chrono:edge.zoneId",
+      "chrono:publicUrl",
       "pod:edge.domains",
       "pod:edge.rateLimits",
       "pod:edge.steps",

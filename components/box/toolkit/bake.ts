@@ -16,6 +16,7 @@ export async function bake(
   release: ReleaseRecord,
   policy: Policy,
   proved: boolean,
+  doors: () => Promise<Finding | null> = async () => null,
 ): Promise<Finding | null> {
   const { manifest } = release;
   const { rules, scrapeSeconds, checkSeconds = scrapeSeconds, healthSeconds } = policy;
@@ -45,6 +46,7 @@ export async function bake(
       probes: { paths: policy.probes, perSecond: policy.probesPerSecond },
     }),
     emergencyStop: await emergencyStopOf(host, manifest.system),
+    doors,
   });
   if (result.held) return null;
   const { rule, measured, allowed, evidence } = result;

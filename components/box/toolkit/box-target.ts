@@ -1,3 +1,4 @@
+import { askDoors } from "../../rollout/cutover/doors.ts";
 import { type CutoverTarget, type Finding, FindingError } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
 import type { ServiceManifest } from "../../rollout/manifest.ts";
@@ -24,6 +25,7 @@ import {
 } from "./records.ts";
 import { checkServiceHealth } from "./service-health.ts";
 import { doorsOf, serving, singletons, unitName } from "./units.ts";
+import { verifyOnBox } from "./verify.ts";
 
 export interface BoxTargetOptions {
   /** At boot, before the front door opens, there is no traffic to move, only what it will open on. @default false */
@@ -91,10 +93,28 @@ export class BoxTarget implements CutoverTarget {
     if (next) for (const service of singletons(next)) await this.start(next, service);
   }
 
+  async verify(fingerprint: string): Promise<Finding | null> {
+    const release = await requireRelease(this.host, this.system, fingerprint);
+    const { outside = [] } = await readPolicy(this.host, this.system);
+    return verifyOnBox(this.host, release, outside);
+  }
+
   async bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const release = await requireRelease(this.host, this.system, fingerprint);
     const policy = await readPolicy(this.host, this.system);
-    return bake(this.host, release, policy, short);
+    return bake(this.host, release, policy, short, () => this.lookAtDoors(fingerprint));
+  }
+
+  async lookAtDoors(fingerprint: string | null): Promise<Finding | null> {
+    if (this.doorsShut) return null;
+    const next = fingerprint === null ? null : await requireRelease(this.host, this.system, fingerprint);
+    const routes = this.routes(await listReleases(this.host, this.system), next);
+    const doors = routes.map(({ door, backend }) => ({
+      name: `the front door ${door.name}`,
+      wanted: backend?.fingerprint ?? null,
+      serves: async () => (await this.host.doorServes(door))?.fingerprint ?? null,
+    }));
+    return askDoors(doors, (served) => this.releaseName(served));
   }
 
   async remember(fingerprint: string | null): Promise<void> {
@@ -151,8 +171,8 @@ export class BoxTarget implements CutoverTarget {
       await at("start");
       const journals = next && forward ? await journalsBefore(this.host, next) : null;
       for (const service of next?.manifest.services ?? []) if (next) await this.start(next, service);
-      await at("verify");
-      const unwell = next ? await this.verify(next, journals) : null;
+      await at("judge");
+      const unwell = next ? await this.judge(next, journals) : null;
       await at("smoke");
       if (forward) refuse(unwell);
       await lowerFlags(flags);
@@ -178,7 +198,7 @@ export class BoxTarget implements CutoverTarget {
   }
 
   /** A release that has served a whole bake before has shown its first seconds already. */
-  private async verify(next: ReleaseRecord, journals: ReadonlyMap<string, readonly string[]> | null) {
+  private async judge(next: ReleaseRecord, journals: ReadonlyMap<string, readonly string[]> | null) {
     const { healthSeconds } = await readPolicy(this.host, this.system);
     const finding = await verifyHealth(this.host, next, healthSeconds);
     const { baked } = await this.readState();

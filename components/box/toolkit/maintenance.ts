@@ -17,7 +17,7 @@ import { doorsOf, maintenanceFlag } from "./units.ts";
  */
 
 /** What a cutover in a window stands before, beside the steps of every cutover; a rehearsal can hold it there. */
-export const windowSteps = ["flag", "drain", "stop", "start", "verify", "smoke", "open"] as const;
+export const windowSteps = ["flag", "drain", "stop", "start", "judge", "smoke", "open"] as const;
 export type WindowStep = (typeof windowSteps)[number];
 
 /** Flags of a system: every release that is placed looks at its own. None: the system needs no window. */

@@ -1,4 +1,5 @@
 import { type EmergencyStop, stoppedBy } from "../../gates/emergency-stop.ts";
+import { askDoors } from "../../rollout/cutover/doors.ts";
 import type { CutoverTarget, Finding } from "../../rollout/cutover/machine.ts";
 import type { CutoverState } from "../../rollout/cutover/state.ts";
 import type { ClusterApi } from "../api.ts";
@@ -10,6 +11,7 @@ import { bakeOnCluster } from "./bake.ts";
 import { askChecks, askPatiently } from "./checks.ts";
 import { type DoorObject, ledTo, pointDoors } from "./doors.ts";
 import { belongsTo, isReady, originOf, podsOf } from "./pods.ts";
+import { verifyOnCluster } from "./verify.ts";
 import { serving, Workloads } from "./workloads.ts";
 
 export interface ClusterTargetArgs {
@@ -90,10 +92,27 @@ export class ClusterTarget implements CutoverTarget {
     }
   }
 
+  verify(fingerprint: string): Promise<Finding | null> {
+    const { api, system, policy, stop } = this.args;
+    return verifyOnCluster(api, system, this.release(fingerprint), policy.outside ?? [], stop);
+  }
+
   bake(fingerprint: string, short: boolean): Promise<Finding | null> {
     const { api, memory, system, policy, stop } = this.args;
     const release = this.release(fingerprint);
-    return bakeOnCluster({ api, memory, system, release, policy, proved: short, stop });
+    const doors = () => this.lookAtDoors(fingerprint);
+    return bakeOnCluster({ api, memory, system, release, policy, proved: short, stop, doors });
+  }
+
+  /** A Service of a service that the release lacks selects its pods too, of which there are none. */
+  lookAtDoors(fingerprint: string | null): Promise<Finding | null> {
+    const { system } = this.args;
+    const doors = this.servingServices().map((service) => {
+      const name = doorName(system, service);
+      const serves = async () => ledTo(await this.door(service));
+      return { name: `the Service ${name}`, wanted: fingerprint, serves };
+    });
+    return askDoors(doors, (served) => this.releaseName(served));
   }
 
   /** Services and workloads are what comes back by itself. */
@@ -159,16 +178,23 @@ export class ClusterTarget implements CutoverTarget {
 
   /** The stable Services of every service that any release has. */
   private async doors(): Promise<Door[]> {
-    const { api, system, releases } = this.args;
-    const services = [...new Set(releases.flatMap((release) => serving(release).map(({ name }) => name)))];
     return Promise.all(
-      services.map(async (service) => {
-        const name = doorName(system, service);
-        const object = await api.find<DoorObject>("Service", name);
-        if (!object) throw new Error(`Service ${name} is not there: run the whole update without --target`);
-        return { name, service, object };
+      this.servingServices().map(async (service) => {
+        return { name: doorName(this.args.system, service), service, object: await this.door(service) };
       }),
     );
+  }
+
+  private servingServices(): string[] {
+    const { releases } = this.args;
+    return [...new Set(releases.flatMap((release) => serving(release).map(({ name }) => name)))];
+  }
+
+  private async door(service: string): Promise<DoorObject> {
+    const name = doorName(this.args.system, service);
+    const object = await this.args.api.find<DoorObject>("Service", name);
+    if (object) return object;
+    throw new Error(`Service ${name} is not there: run the whole update without --target`);
   }
 
   private release(fingerprint: string): ClusterRelease {

@@ -1,9 +1,7 @@
+import { longestVerification } from "../../gates/outside.ts";
 import { type BakePolicy, longestBakeSeconds } from "../../gates/policy.ts";
 
 /** How long a cutover may take at most: what everybody who waits for one goes by, on its target and apart from it. */
-
-/** What is asked from outside between the switch and the bake. */
-const verifySeconds = 120;
 
 /** Taking back is tried again for ten minutes; two more for a machine that is slow to start what does it. */
 const backSeconds = 720;
@@ -24,7 +22,7 @@ export function longestCutoverSeconds(policy: CutoverTimes, leavingSeconds = 0):
   const bakes = [policy, ...steps.map(({ seconds }) => ({ bakeSeconds: seconds }))].map(longestBakeSeconds);
   const baking = bakes.reduce((sum, seconds) => sum + seconds, 0);
   // Services are asked one after the other, and once more where traffic reaches them.
-  return healthSeconds * 4 + leavingSeconds * 2 + verifySeconds + baking + backSeconds;
+  return healthSeconds * 4 + leavingSeconds * 2 + longestVerification + baking + backSeconds;
 }
 
 /** Seconds that whoever starts a cutover waits: one that still runs ends first. */

@@ -1,12 +1,13 @@
 import type { CutoverState, Failure } from "./state.ts";
 
 /**
- * The cutover, once for every target: health → pending → switch → bake → confirm, and the way back. It runs on the
- * target, so that killing the engine, the runner or the network in between changes nothing.
+ * The cutover, once for every target: health → pending → switch → verify → bake → confirm, and the way back.
+ * It runs on the target, so that killing the engine, the runner or the network in between changes nothing.
  *
- * Two rules carry it. Taking back goes to `confirmed`, never to what the front door happens to name. And `pending` is
+ * Three rules carry it. Taking back goes to `confirmed`, never to what the front door happens to name. `pending` is
  * written before the first request moves and cleared in the same write that confirms or takes back, so that whoever
- * finds a `pending` without a living baker knows what to do.
+ * finds a `pending` without a living baker knows what to do. And nothing is believed of a front door: it is asked whom
+ * it serves before a release is confirmed, and once more when a restart would bring the release back.
  */
 
 /** What a check found wrong; absent when nothing is. */
@@ -29,8 +30,18 @@ export interface CutoverTarget {
    * an unproved release serves no moment longer than it is watched. Safe to repeat, and safe after dying half way.
    */
   moveTraffic(to: string | null, direction: "forward" | "back"): Promise<void>;
-  /** Watches the release under traffic for its bake; `short` when it has served a whole one before. */
+  /** Makes the system's checks from outside, through the front doors; bounded (see verifyFromOutside). */
+  verify(fingerprint: string): Promise<Finding | null>;
+  /**
+   * Watches the release under traffic for its bake, and asks the doors each round; `short` when it has served a whole
+   * one before.
+   */
   bake(fingerprint: string, short: boolean): Promise<Finding | null>;
+  /**
+   * Asks every door of the system whom it serves (see askDoors): a finding where one serves anything but the release
+   * (null: nothing), or gives no answer for longer than a restart takes.
+   */
+  lookAtDoors(fingerprint: string | null): Promise<Finding | null>;
   /** What a reboot brings back is the release given. */
   remember(fingerprint: string | null): Promise<void>;
   /** Requests in flight on releases that no longer serve end, bounded. */
@@ -42,7 +53,7 @@ export interface CutoverTarget {
 export interface CutoverRequest {
   readonly to: string;
   readonly receipt: string;
-  /** An emergency flip: no bake, health only, and the release left is remembered as left on purpose. */
+  /** An emergency flip: neither checks from outside nor a bake, health only, and the release left is remembered as left on purpose. */
   readonly flip?: { readonly by: string; readonly reason: string };
   /** Another leg of the system failed: back to what served before, health only, that failure kept on record. */
   readonly returning?: Failure;
@@ -50,7 +61,7 @@ export interface CutoverRequest {
 
 export type Outcome = { readonly held: true } | { readonly held: false; readonly failure: Failure };
 
-export const steps = ["health", "pending", "switch", "bake", "confirm", "remember"] as const;
+export const steps = ["health", "pending", "switch", "verify", "bake", "confirm", "remember"] as const;
 export type Step = (typeof steps)[number];
 
 /** Called before each step: the baker's heartbeat, and the place where tests kill it. */
@@ -83,24 +94,30 @@ export async function cutOver(
   try {
     await atStep("switch");
     await target.moveTraffic(to, "forward");
+    const isEmergency = request.flip !== undefined || request.returning !== undefined;
+    await atStep("verify");
+    const wrong = isEmergency ? null : await target.verify(to);
+    if (wrong) return takeBack(target, { step: "verify", ...wrong });
     await atStep("bake");
-    const bad = request.flip || request.returning ? null : await target.bake(to, before.baked.includes(to));
+    const bad = isEmergency ? null : await target.bake(to, before.baked.includes(to));
     if (bad) return takeBack(target, { step: "bake", ...bad });
+    await atStep("confirm");
+    const elsewhere = await target.lookAtDoors(to);
+    if (elsewhere) return takeBack(target, { step: "confirm", ...elsewhere });
   } catch (error) {
     if (error instanceof KilledError) throw error;
     return takeBack(target, { step: "switch", ...brokenSwitch(error) });
   }
-  await atStep("confirm");
   await confirm(target, before, request);
   await atStep("remember");
-  await target.remember(to);
+  await keep(target, to);
   await drain(target);
   return { held: true };
 }
 
 /**
- * Ends a cutover that nobody drives any more, or that somebody stopped: traffic goes back to what is confirmed. Returns null where nothing was
- * pending; what a reboot brings back is made to agree in either case.
+ * Ends a cutover that nobody drives any more, or that somebody stopped: traffic goes back to what is confirmed.
+ * Returns null where nothing was pending; what serves and what a reboot brings back is made to agree in either case.
  */
 export async function resolve(
   target: CutoverTarget,
@@ -108,7 +125,7 @@ export async function resolve(
 ): Promise<Failure | null> {
   const state = await target.readState();
   if (!state.pending && !state.stuck) {
-    await target.remember(state.confirmed);
+    await keep(target, state.confirmed);
     return null;
   }
   const outcome = await takeBack(
@@ -124,7 +141,7 @@ export async function withdraw(target: CutoverTarget, because: Failure | null = 
   await target.moveTraffic(null, "back");
   const nothing = { confirmed: null, receipt: null, pending: null, flipped: null };
   await target.writeState({ ...state, ...nothing, lastFailure: because ?? state.lastFailure });
-  await target.remember(null);
+  await keep(target, null);
   await drain(target);
 }
 
@@ -133,8 +150,18 @@ async function hold(target: CutoverTarget, before: CutoverState, request: Cutove
   await target.moveTraffic(to, "back");
   const kept = returning ? { flipped: before.flipped, lastFailure: returning } : { flipped: null };
   await target.writeState({ ...before, receipt, ...kept });
-  await target.remember(to);
+  await keep(target, to);
   return { held: true };
+}
+
+/**
+ * What a restart brings back is the release, and what the doors serve is the release. A door that was started again
+ * between the last look at it and `remember` came back with what it remembered until then: it is pointed once more.
+ * One that starts after this look starts with what is remembered now.
+ */
+async function keep(target: CutoverTarget, fingerprint: string | null): Promise<void> {
+  await target.remember(fingerprint);
+  if (await target.lookAtDoors(fingerprint)) await target.moveTraffic(fingerprint, "back");
 }
 
 async function confirm(target: CutoverTarget, before: CutoverState, request: CutoverRequest): Promise<void> {
@@ -164,7 +191,7 @@ async function takeBack(target: CutoverTarget, why: FailureOfStep): Promise<Outc
   for (let attempt = 1; attempt <= 3; attempt++) {
     try {
       await target.moveTraffic(state.confirmed, "back");
-      await target.remember(state.confirmed);
+      await keep(target, state.confirmed);
       const what = await failure(target, blamed, why.step, verdict);
       await target.writeState({ ...state, pending: null, stuck: null, lastFailure: what });
       await drain(target);

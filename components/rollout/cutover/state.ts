@@ -15,7 +15,7 @@ export interface Failure {
   readonly release: string;
   /** Leg that failed, on record at the others too; absent where a system has one leg, and at the leg itself. */
   readonly leg?: string;
-  /** The step that failed: health, switch, bake, killed, reboot, flip. */
+  /** The step that failed: health, switch, verify, bake, confirm, killed, reboot, flip. */
   readonly step: string;
   readonly rule: string;
   readonly measured: string;

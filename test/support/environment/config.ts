@@ -83,6 +83,8 @@ export function configOf(stack: StackName, owned: Owned): Config {
     dashboard: { command: example.service },
     oracle: { command: ["env", "MODE=singleton", ...example.service] },
   };
+  // The box knows no name of the document's.
+  if (stack === "production") config["chrono:publicUrl"] = "http://127.0.0.1:8080";
   config["chrono:workers"] = { content: example.workers };
   if (stack === "staging") {
     config["sanctum:gates"] = { evidence: "run", targetRps: 6, loadSeconds: 3, soakMinutes: 0.1 };

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterTarget } from "../../../components/cluster/baker/target.ts";
 import { Memory } from "../../../components/cluster/memory.ts";
 import { placedReleases, releaseOf as readRelease } from "../../../components/cluster/observe.ts";
+import type { ClusterPolicy } from "../../../components/cluster/policy.ts";
 import { cutOver, resolve, withdraw } from "../../../components/rollout/cutover/machine.ts";
 import { type FakeCluster, ground, startFakeCluster } from "./fake-cluster.ts";
 import { policy, releaseOf } from "./releases.ts";
@@ -18,7 +19,7 @@ beforeEach(async () => {
 afterEach(() => cluster.close());
 
 /** The target with the bake's verdict given: what it watches is the bake's own test. */
-function target(verdict: "good" | "bad" = "good"): ClusterTarget {
+function target(verdict: "good" | "bad" = "good", more: Partial<ClusterPolicy> = {}): ClusterTarget {
   const records = [...cluster.objects.values()].filter(
     ({ metadata }) => metadata.labels?.["switchyard.dev/part"] === "record",
   );
@@ -28,7 +29,7 @@ function target(verdict: "good" | "bad" = "good"): ClusterTarget {
     memory: new Memory(cluster.api, "shop"),
     system: "shop",
     releases,
-    policy,
+    policy: { ...policy, ...more },
     stop: () => null,
   });
   const finding = { rule: "errorRate > 5 %", measured: "9 %", allowed: "≤ 5 %" };
@@ -160,6 +161,62 @@ describe("a cutover on a cluster", () => {
       "111111111111",
       2,
     ]);
+  });
+
+  it("takes back a release whose check from outside fails, before it is baked, and names the check", async () => {
+    await cutOver(target(), request("111111111111"));
+    for (const name of ["shop-api", "shop-web"])
+      await cluster.api.patch("Service", name, { spec: { clusterIP: "127.0.0.1", ports: [{ port: 1 }] } });
+    const asked = target("good", {
+      outside: [{ kind: "answers", name: "health of the live api", url: "{api}/health" }],
+    });
+    const outcome = await cutOver(asked, request("222222222222"));
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: {
+        step: "verify",
+        release: "v2",
+        rule: "health of the live api: GET http://127.0.0.1:1/health",
+      },
+    });
+    expect([leads("api"), leads("web")]).toEqual(["111111111111", "111111111111"]);
+  });
+
+  it("does not confirm a release that a Service does not lead to, and says whom it leads to", async () => {
+    await cutOver(target(), request("111111111111"));
+    const astray = target();
+    astray.bake = async () => {
+      const selector = { "switchyard.dev/fingerprint": "111111111111" };
+      await cluster.api.patch("Service", "shop-web", { spec: { selector } });
+      return null;
+    };
+    expect(await cutOver(astray, request("222222222222"))).toMatchObject({
+      held: false,
+      failure: {
+        step: "confirm",
+        release: "v2",
+        measured: "the Service shop-web serves v1, not v2",
+        allowed: "v2",
+      },
+    });
+    expect([leads("api"), leads("web")]).toEqual(["111111111111", "111111111111"]);
+  });
+
+  it("asks the Services in each round of the bake", async () => {
+    await cutOver(target(), request("111111111111"));
+    for (const name of ["shop-api", "shop-web"])
+      await cluster.api.patch("Service", name, { spec: { clusterIP: "127.0.0.1" } });
+    const real = target();
+    real.bake = ClusterTarget.prototype.bake;
+    const outcome = await cutOver(real, request("222222222222"), async (step) => {
+      const selector = { "switchyard.dev/fingerprint": "111111111111" };
+      if (step === "bake") await cluster.api.patch("Service", "shop-api", { spec: { selector } });
+    });
+    expect(outcome).toMatchObject({
+      held: false,
+      failure: { step: "bake", measured: "the Service shop-api serves v1, not v2" },
+    });
+    expect([leads("api"), leads("web")]).toEqual(["111111111111", "111111111111"]);
   });
 
   it("leaves nothing selected and no singleton when traffic is withdrawn", async () => {

@@ -285,6 +285,17 @@ describe("the emergency stop (TRD-6)", () => {
   });
 });
 
+describe("the front doors", () => {
+  it("are asked each round: one that leads elsewhere ends the bake at once, in the best of weather", async () => {
+    const world = new World(() => ({}));
+    const astray = { rule: "doors", measured: "the front door api-1 serves v1, not v2", allowed: "v2" };
+    const doors = async () => (world.seconds >= 30 ? astray : null);
+    expect(await bake(world, traiderRules, { doors })).toMatchObject({ held: false, ...astray });
+    expect(world.seconds).toBe(30);
+    expect(world.closed).toBe(1);
+  });
+});
+
 describe("a singleton that has only just been started", () => {
   const oracle: BakedService = { name: "oracle", kind: "singleton", metrics: false, health: "/health" };
   const rules: RuleTable = [{ metric: "healthFailures", above: 2, forSeconds: 0, decision: "rollback" }];

@@ -122,6 +122,11 @@ describe("the bake of a release with a database", () => {
   });
 });
 
+it("a front door that leads elsewhere ends the bake, whatever the release shows", async () => {
+  const astray = { rule: "doors", measured: "the front door pod-api-1 serves v0, not v1", allowed: "v1" };
+  expect(await bake(host, await release(false), policy(10), false, async () => astray)).toMatchObject(astray);
+});
+
 describe("the emergency stop (TRD-6)", () => {
   const pending = { from: null, to: "0123456789ab", receipt: "r7", startedAt: "2026-01-01T00:00:00Z" };
   const stop = { by: "ann", reason: "wrong prices" };
