@@ -4,6 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { CutoverRequest, Outcome } from "../../../rollout/cutover/machine.ts";
 import { jobOf, type Report, reportFile, requestFile } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
+import { journalText } from "../evidence.ts";
 import type { Host } from "../host.ts";
 import { readCutover, readPolicy, requireRelease } from "../records.ts";
 import { endBaker } from "./watchdog.ts";
@@ -19,7 +20,7 @@ export async function cutover(host: Host, system: string, request: CutoverReques
       `${system} ${release} did not hold (${step}): ${rule}`,
       `measured: ${measured}`,
       `allowed: ${allowed}`,
-      ...journal.slice(-5).map((line) => `  ${line}`),
+      ...journalText(journal),
       `evidence on the box: ${evidence || "none"}; serving now: ${confirmed ?? "nothing (503)"}`,
     ].join("\n"),
   );
