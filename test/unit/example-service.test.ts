@@ -80,7 +80,7 @@ describe.concurrent("the example service", () => {
     });
     expect(scrape.residentBytes).toBeGreaterThan(20_000_000);
     expect(quantile(scrape.latency!, 0.99)!.value).toBeGreaterThan(0.25);
-    expect(quantile(scrape.latency!, 0.5)!.value).toBeLessThan(0.1);
+    expect(quantile(scrape.latency!, 0.5)!.value).toBeLessThan(0.25);
   });
 
   it("shows the bytes of its EXAMPLE_ variables, and of no others", async () => {
@@ -133,7 +133,8 @@ describe.concurrent("the example service", () => {
     const before = performance.now();
     service.child.kill("SIGTERM");
     expect(await service.ended).toBe(0);
-    expect(performance.now() - before).toBeLessThan(2500);
+    // Left alone, the request would take 20 s.
+    expect(performance.now() - before).toBeLessThan(15_000);
     expect(await cut).toBeInstanceOf(Error);
   });
 
@@ -264,7 +265,8 @@ describe.concurrent("a fault", () => {
     expect(quantile(latency!, 0.95)!.value).toBeGreaterThan(2.5);
     const before = performance.now();
     await get("/health");
-    expect(performance.now() - before).toBeLessThan(500);
+    // What is slow takes 3 s.
+    expect(performance.now() - before).toBeLessThan(2500);
   });
 
   it("leak: takes 100 MB a second from the first request on", async () => {
