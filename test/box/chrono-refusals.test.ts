@@ -99,7 +99,7 @@ describeOnBox("what is refused", () => {
     expect(output).toContain("nothing was sent to it");
   });
 
-  test("a box that is off: an error in an update, a note in a preview", { timeout: 200_000 }, async () => {
+  test("a box that is off: an error in an update, a note in a preview", async () => {
     const before = await remembered();
     await chrono.box.powerOff();
     const up = await chrono.checkout.pulumi("up", "--stack", "development", "--yes", "--skip-preview");

@@ -50,12 +50,10 @@ describeOnBox("settings and secrets of Chrono on a real box", () => {
   });
   afterAll(() => chrono?.stop());
 
-  test("the update backs up, migrates and deploys; `ps` never shows a secret", {
-    timeout: 200_000,
-  }, async () => {
+  test("the update backs up, migrates and deploys; `ps` never shows a secret", async () => {
     // Looks for as long as the update runs, on whatever machine.
     const watch = "while [ ! -e /root/seen ]; do ps axwwe -o args; sleep 0.05; done | sort -u > /root/ps.txt";
-    const watching = chrono.box.ssh(watch, { timeoutSeconds: 200 });
+    const watching = chrono.box.ssh(watch, { timeoutSeconds: 500 });
     said.push(await chrono.checkout.pulumi("preview", "--stack", "development", "--diff"));
     said.push(await chrono.up());
     await chrono.box.ssh("touch /root/seen");

@@ -156,7 +156,7 @@ describeOnBox("staging and production, whole", () => {
   beforeAll(async () => {
     trial = await EnvironmentTrial.start();
     await made("staging");
-  }, 300_000);
+  });
   afterAll(() => trial?.stop(), 60_000);
 
   it("staging: the first deployment, each system in its document's order, none waiting for another", async () => {

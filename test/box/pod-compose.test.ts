@@ -314,7 +314,7 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
     await mustVerb(words("remove", manifest));
   });
 
-  test("a reboot: what served serves again", { timeout: 200_000 }, async () => {
+  test("a reboot: what served serves again", async () => {
     await box.reboot();
     await until(async () => (await answering()) === "v1", 60, "v1 did not come back", 300);
   });

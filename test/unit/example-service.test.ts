@@ -417,7 +417,7 @@ function activations(log: string) {
   return readActivations(readFileSync(log, "utf8"));
 }
 
-async function until(holds: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
+async function until(holds: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
   const deadline = performance.now() + seconds * 1000;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited ${seconds} s in vain for ${holds}`);

@@ -53,7 +53,7 @@ test("connections that are reset before, within and after an answer: each lost r
     method: "POST",
     body: "{}",
   });
-  await load.until(({ total }) => total >= 1000);
+  await load.until(({ total }) => total >= 1000, 60);
   const { total, failed, failures, releases } = await load.stop();
   load = null;
   const answered = (releases.v1?.new?.answered ?? 0) + (releases.v1?.keepAlive?.answered ?? 0);
@@ -67,16 +67,16 @@ test("connections that are reset before, within and after an answer: each lost r
 
 test("a body that the server does not take is one failed request", async () => {
   const url = await serve((socket) => socket.resetAndDestroy());
-  const body = "x".repeat(4_000_000);
+  const body = "x".repeat(1_000_000);
   load = await startLoad({ urls: [url], newConnectionClients: 2, keepAliveClients: 2, method: "POST", body });
-  const { total, failed, failures } = await load.until((summary) => summary.total >= 20);
+  const { total, failed, failures } = await load.until((summary) => summary.total >= 8, 60);
   expect(failed).toBe(total);
   expect(Object.keys(failures).filter((kind) => !/^(ECONNRESET|EPIPE)$/.test(kind))).toEqual([]);
 });
 
 test("what cannot be asked for at all is a failed request too", async () => {
   load = await startLoad({ urls: ["http://127.0.0.1:99999/"], newConnectionClients: 1, keepAliveClients: 1 });
-  const { total, failed, failures } = await load.until((summary) => summary.total >= 4);
+  const { total, failed, failures } = await load.until((summary) => summary.total >= 4, 60);
   expect(failed).toBe(total);
   expect(Object.keys(failures)).toEqual(["ERR_INVALID_URL"]);
 });
