@@ -118,7 +118,7 @@ describeOnBox("a cutover that is killed", () => {
   test("the network is cut in the bake: the release proves itself on the box, and the next update records it", async () => {
     const { to } = await releaseHeldBefore("bake", 1);
     await chrono.box.cutNetwork();
-    await until(async () => (await insideConfirmed()) === to, 30, `${to} was never confirmed`, 300);
+    await until(async () => (await insideConfirmed()) === to, 120, `${to} was never confirmed`, 300);
     await killEngine();
     await chrono.box.restoreNetwork();
     const { code, output } = await chrono.up();
@@ -156,7 +156,7 @@ describeOnBox("a cutover that is killed", () => {
     await chrono.box.ssh(`cat > ${systemFolder}/rehearsal.json`, { stdin: hold });
     running = chrono.checkout.start(["operations/switchyard.sh", "up"]);
     const up = running.ended;
-    await until(async () => (await phase()) === step, 40, `the baker never came to ${step}`, 100);
+    await until(async () => (await phase()) === step, 240, `the baker never came to ${step}`, 100);
     return { from, to: pins().live, up };
   }
 
@@ -227,7 +227,7 @@ describeOnBox("a cutover that is killed", () => {
       const { release: active, to } = (await last()) ?? {};
       return active === release && to === null;
     };
-    await until(isActive, 15, `no oracle of ${release} is active`, 200);
+    await until(isActive, 60, `no oracle of ${release} is active`, 200);
     const all = await chrono.activations();
     expect(overlaps(all)).toEqual([]);
     expect(all.filter(({ to }) => to === null)).toHaveLength(1);

@@ -110,8 +110,8 @@ describeOnBox("what is refused", () => {
     expect(preview.code, preview.output).toBe(0);
     expect(preview.output).toContain("This preview assumes that it is as the last update left it");
     expect(preview.output).toMatch(/\d+ unchanged/);
-    await until(async () => (await chrono.answering()) === "v1", 20, "v1 did not come back", 300);
-    await until(async () => (await remembered()) === before, 20, "the box is not as before", 500);
+    await until(async () => (await chrono.answering()) === "v1", 120, "v1 did not come back", 300);
+    await until(async () => (await remembered()) === before, 120, "the box is not as before", 500);
   });
 
   test("a full disk", async () => {

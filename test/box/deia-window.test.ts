@@ -137,7 +137,7 @@ describeOnBox("DEIA's maintenance window", () => {
       seen = await look();
       return seen.release === name && seen.settled;
     };
-    await until(isBack, 20, `${name} is not back`, 200);
+    await until(isBack, 120, `${name} is not back`, 200);
     const { status, release, flag, confirmed, pending, stuck, active } = seen;
     const unit = `deia-controller-${identities[name]}.service`;
     expect({ status, release, flag, confirmed, pending, stuck, active }).toEqual({
@@ -198,7 +198,7 @@ describeOnBox("DEIA's maintenance window", () => {
       ended = end;
       return end;
     });
-    await until(async () => ended !== null || (await phase()) === step, 20, `it never came to ${step}`, 50);
+    await until(async () => ended !== null || (await phase()) === step, 120, `it never came to ${step}`, 50);
     if (ended) throw new Error(`it ended before ${step}: ${JSON.stringify(ended)}`);
     return { running };
   }

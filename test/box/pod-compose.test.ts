@@ -149,7 +149,7 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
     expect(without.code).toBe(1);
     expect(without.stderr).toContain("its daemon does not answer");
     await box.ssh("systemctl start docker");
-    await until(async () => (await box.ssh("docker info")).code === 0, 10, "no daemon", 100);
+    await until(async () => (await box.ssh("docker info")).code === 0, 120, "no daemon", 100);
     expect((await box.ssh("ls /var/lib/switchyard/systems/pod/releases 2>/dev/null")).stdout).toBe("");
     await takeCalls(box);
   });

@@ -191,7 +191,7 @@ test("a cutover that is killed in its bake is resolved by the next run, whatever
 test("a local edge that was killed comes back with the next command, and serves the same", async () => {
   await startFrom("v3", ["v4"]);
   process.kill(trial.edgePid(), "SIGKILL");
-  await until(async () => (await ask("/")).status === 0, 10, "the edge still answers");
+  await until(async () => (await ask("/")).status === 0, 120, "the edge still answers");
   const { code, output } = await trial.up("--expect-no-changes");
   expect(code, output).toBe(0);
   expect(await ask("/")).toMatchObject({ status: 200, release: "v3" });
@@ -291,7 +291,7 @@ async function ask(path: string, version?: string) {
 /** Does something while the release has all of the traffic and is not confirmed yet. */
 async function whileBaking<T>(release: string, work: () => Promise<T>): Promise<T> {
   const baking = async () => trial.cutoverPid() !== null && (await ask("/")).release === release;
-  await until(baking, 60, `${release} never served`, 50);
+  await until(baking, 240, `${release} never served`, 50);
   return work();
 }
 

@@ -10,7 +10,9 @@ afterEach(() => vi.unstubAllEnvs());
 
 /** What the plugin says to the first thing that the engine asks of it in a stack; "" where it goes on. */
 function said(stack: string, service = commandService(new EngineLog(undefined))): Promise<string> {
-  const request = new proto.CheckRequest().setUrn(`urn:pulumi:${stack}::p::pulumi:providers:command::default`);
+  const request = new proto.CheckRequest().setUrn(
+    `urn:pulumi:${stack}::p::pulumi:providers:command::default`,
+  );
   const checkConfig = service.checkConfig as unknown as (
     call: object,
     callback: (error: { details: string } | null) => void,
@@ -20,7 +22,10 @@ function said(stack: string, service = commandService(new EngineLog(undefined)))
   );
 }
 
-test.each(["staging", "production"])("refuses %s, also where a recorded test has said who it is", async (stack) => {
+test.each([
+  "staging",
+  "production",
+])("refuses %s, also where a recorded test has said who it is", async (stack) => {
   const refusal = `the stack ${stack} needs Pulumi's own command plugin`;
   expect(await said(stack)).toContain(refusal);
   const world = new RecorderWorld();
