@@ -16,6 +16,8 @@ const all = process.env.SWITCHYARD_ALL_KILLS === "1";
 describeOnBox("a cutover that is killed", () => {
   let chrono: Chrono;
   let running: Running | null = null;
+  /** No test has left anything half done. */
+  let atRest = true;
 
   beforeAll(async () => {
     chrono = await startChrono({}, (document) => {
@@ -29,8 +31,10 @@ describeOnBox("a cutover that is killed", () => {
     await chrono?.stop();
   });
   beforeEach(async () => {
-    running = null;
     await chrono.box.ssh(`rm -f ${systemFolder}/rehearsal.json ${systemFolder}/cutover-phase.json`);
+    if (!atRest) await putRight();
+    atRest = true;
+    running = null;
   });
 
   test.each<Step>(
@@ -143,11 +147,21 @@ describeOnBox("a cutover that is killed", () => {
     await neverTwoOracles();
   });
 
+  /** What a test that failed has left is ended, and what the pins say is brought up. */
+  async function putRight(): Promise<void> {
+    await killEngine();
+    await killBaker();
+    await settled();
+    const { code, output } = await chrono.up();
+    expect(code, output).toBe(0);
+  }
+
   /** Releases the next version and returns when its baker is held before the step. */
   async function releaseHeldBefore(
     step: Step,
     seconds = 40,
   ): Promise<{ from: string; to: string; up: Promise<Ended> }> {
+    atRest = false;
     const from = pins().live;
     const to = `v${(Number(/^v(\d+)/.exec(from)?.[1]) % 10) + 1}`;
     const hold = JSON.stringify({ holdBefore: step, seconds });
@@ -188,7 +202,7 @@ describeOnBox("a cutover that is killed", () => {
     const job = "systemctl is-active switchyard-job-cutover-chrono.service";
     await until(
       async () => (await chrono.box.ssh(job)).stdout.trim() !== "active",
-      30,
+      120,
       "the job never ended",
       200,
     );
@@ -232,6 +246,7 @@ describeOnBox("a cutover that is killed", () => {
     expect(overlaps(all)).toEqual([]);
     expect(all.filter(({ to }) => to === null)).toHaveLength(1);
     expect(await oracles()).toHaveLength(1);
+    atRest = true;
   }
 });
 

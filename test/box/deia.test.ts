@@ -73,9 +73,9 @@ describeOnBox("DEIA's deployments on a real box", () => {
     expect(await psql("SELECT count(*) FROM prices")).toBe("0");
     // What was stored last is what was there before: no table of the migration is in it.
     const dumps = (await must(box, "ls /var/lib/switchyard/backups/deia/*.dump")).trim().split("\n");
-    expect(await must(box, `pg_restore --list ${dumps.at(-1)} | grep -c ' TABLE public prices ' || true`)).toBe(
-      "0\n",
-    );
+    expect(
+      await must(box, `pg_restore --list ${dumps.at(-1)} | grep -c ' TABLE public prices ' || true`),
+    ).toBe("0\n");
   });
 
   test("engine and script killed while nobody is active: v2 is back, the next update completes", async () => {

@@ -119,7 +119,12 @@ describeOnBox("SystemdHost", () => {
     expect(await on.say(`ps -o user= -p $(systemctl show ${one.name} -p MainPID --value)`)).toBe("shop");
 
     await on.ask(21111, "/crash");
-    await until(async () => (await on.stateOf(one.name)).restarts === 1, 120, "it was not started again", 100);
+    await until(
+      async () => (await on.stateOf(one.name)).restarts === 1,
+      120,
+      "it was not started again",
+      100,
+    );
     await on.answers(21111);
     const journal = (await on.call("journal", one.name, 50)).value as string[];
     expect(journal.filter((line) => line.includes("shop-api-111111111111 listens"))).toHaveLength(2);
