@@ -122,9 +122,12 @@ describeOnBox("a cutover that is killed", () => {
   test("the network is cut in the bake: the release proves itself on the box, and the next update records it", async () => {
     const { to } = await releaseHeldBefore("bake", 1);
     await chrono.box.cutNetwork();
-    await until(async () => (await insideConfirmed()) === to, 120, `${to} was never confirmed`, 300);
-    await killEngine();
-    await chrono.box.restoreNetwork();
+    try {
+      await until(async () => (await insideConfirmed()) === to, 120, `${to} was never confirmed`, 300);
+      await killEngine();
+    } finally {
+      await chrono.box.restoreNetwork();
+    }
     const { code, output } = await chrono.up();
     expect(code, output).toBe(0);
     expect(await chrono.answering()).toBe(to);

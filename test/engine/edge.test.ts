@@ -23,15 +23,19 @@ afterAll(async () => {
 
 /** What the last update that succeeded was asked for. */
 let brought: string | null = null;
+/** The last update, which goes on where its test was out of time. */
+let last: Promise<Ended> | null = null;
 
 async function up(...words: string[]): Promise<Ended> {
-  const ended = await trial.up(...words);
+  last = trial.up(...words);
+  const ended = await last;
   brought = ended.code === 0 && words.length === 0 ? trial.asked : null;
   return ended;
 }
 
 /** The stack with exactly these releases: what an earlier test has left otherwise is put right first. */
 async function startFrom(live: string, kept: readonly string[], more: Partial<Trial> = {}): Promise<void> {
+  await last;
   trial.set({ bakeSeconds: 2, steps: [], secrets: {}, oldSecretsWork: false, ...more });
   trial.pin(live, kept);
   if (brought !== trial.asked) {
