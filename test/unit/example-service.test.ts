@@ -109,10 +109,10 @@ describe.concurrent("the example service", () => {
   });
 
   it("finishes what is in flight on SIGTERM, ends kept connections, and goes", async () => {
-    const service = await start("v1", { LINGER_MILLISECONDS: "400" });
+    const service = await start("v1", { LINGER_MILLISECONDS: "4000", DRAIN_SECONDS: "60" });
     const agent = new Agent({ keepAlive: true });
     expect((await service.get("/", { agent })).headers.connection).toBe("keep-alive");
-    const slow = service.get("/api/slow?ms=1000", { agent: new Agent({ keepAlive: true }) });
+    const slow = service.get("/api/slow?ms=6000", { agent: new Agent({ keepAlive: true }) });
     // The slow one is in flight once the service counts it beside the scrape itself.
     await until(async () => /^active_connections 2$/m.test((await service.get("/metrics")).body));
     service.child.kill("SIGTERM");
