@@ -5,6 +5,7 @@ import LongestFirst from "./test/support/longest-first.ts";
  * Four suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` real
  * Debian boxes, `cluster` a real Kubernetes node. Of `engine` and `box`, two files run at a
  * time: they wait for bakes and boots, and with three a machine of two cores is late for what a test gives seconds.
+ * The bounds of tests and hooks are for what hangs: a slow machine, or one that builds an engine first, is none.
  */
 export default defineConfig({
   test: {
@@ -16,7 +17,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/unit/**/*.test.ts"],
           maxWorkers: 2,
-          testTimeout: 20_000,
+          testTimeout: 90_000,
           sequence: { groupOrder: 0 },
         },
       },
@@ -25,8 +26,8 @@ export default defineConfig({
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
           maxWorkers: 2,
-          testTimeout: 180_000,
-          hookTimeout: 600_000,
+          testTimeout: 400_000,
+          hookTimeout: 1_800_000,
           sequence: { groupOrder: 1 },
         },
       },
@@ -35,8 +36,8 @@ export default defineConfig({
           name: "box",
           include: ["test/box/**/*.test.ts"],
           maxWorkers: 2,
-          testTimeout: 300_000,
-          hookTimeout: 300_000,
+          testTimeout: 600_000,
+          hookTimeout: 1_800_000,
           globalSetup: ["test/support/box/global-setup.ts"],
           sequence: { groupOrder: 2 },
         },
@@ -46,8 +47,8 @@ export default defineConfig({
           name: "cluster",
           include: ["test/cluster/**/*.test.ts"],
           maxWorkers: 1,
-          testTimeout: 300_000,
-          hookTimeout: 600_000,
+          testTimeout: 600_000,
+          hookTimeout: 1_800_000,
           globalSetup: ["test/support/cluster/global-setup.ts"],
           sequence: { groupOrder: 3 },
         },

@@ -54,7 +54,7 @@ export async function diagnose(env: Environment = process.env, stack = "developm
     packages,
     cliFinding(engine),
     hostFinding(engine),
-    ...plugins.map((plugin) => pluginFinding(plugin, stack, plugins)),
+    ...plugins.map((plugin) => pluginFinding(plugin, stack)),
     git,
     engine.cli === undefined ? { ...go, ok: go.version !== undefined } : go,
     generatorFinding(generator, go),
@@ -110,11 +110,7 @@ function described({ path, version, source }: Found): Pick<Finding, "found" | "v
 const needs = (stack: string, name: PluginName) =>
   name === "command" || (environmentOf(stack) === "testing" ? name === "kubernetes" : guarded(stack));
 
-function pluginFinding(
-  { name, version, source, path }: Plugin,
-  stack: string,
-  plugins: readonly Plugin[],
-): Finding {
+function pluginFinding({ name, version, source, path }: Plugin, stack: string): Finding {
   const what = `plugin ${name}`;
   const mend = `pulumi plugin install resource ${name} ${version}`;
   if (source === "vendor")
@@ -122,8 +118,7 @@ function pluginFinding(
   if (source === "recorder") {
     return { what, ok: true, found: "the recorder, a stand-in for tests", path: path ?? "", source };
   }
-  const recorded = plugins.some((other) => other.source === "recorder");
-  if (source === "stand-in" && (recorded || !guarded(stack))) {
+  if (source === "stand-in" && !guarded(stack)) {
     return {
       what,
       ok: true,

@@ -66,9 +66,8 @@ export async function arrangement(
 ): Promise<Pick<EngineEnvironment, "standIns"> & { readonly first: string[]; readonly last: string[] }> {
   const folders = (wanted: Plugin["source"]): string[] =>
     standIns.flatMap(({ source, path }) => (source === wanted && path !== undefined ? [dirname(path)] : []));
-  const recorded = plugins.some(({ source }) => source === "recorder");
   const standIns = plugins.filter(
-    ({ source }) => source === "recorder" || (source === "stand-in" && (recorded || !guarded(stack))),
+    ({ source }) => source === "recorder" || (source === "stand-in" && !guarded(stack)),
   );
   const own = [await nodeFolder(), dirname(cli.path), dirname(host.path)];
   return {
@@ -78,7 +77,7 @@ export async function arrangement(
   };
 }
 
-/** Stacks in which only the vendors' plugins may run, but for tests that record. */
+/** Stacks in which only the vendors' plugins may run; the clouds' may be the recorder in a test. */
 export function guarded(stack: string | undefined): boolean {
   return (environmentOf(stack) ?? "development") !== "development";
 }

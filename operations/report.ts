@@ -21,8 +21,8 @@ export interface Fall {
 const WIDTH = 160;
 
 /**
- * Five lines: what broke which rule, measured against allowed, last journal lines, the evidence, what serves. Where a
- * checklist failed, its table comes after them, whole (DEI-1).
+ * Five lines: what broke which rule, measured against allowed, last journal lines, the evidence, what serves. The
+ * journal comes before them, whole (CHR-7); where a checklist failed, its table comes after them, whole (DEI-1).
  */
 export function failureReport(fall: Fall): string[] {
   const { system, release, failure } = fall;
@@ -31,11 +31,15 @@ export function failureReport(fall: Fall): string[] {
   const head = failure
     ? `${where}: ${release} broke the rule "${failure.rule}" in ${failure.step}; ${fall.outcome}`
     : `${system}: ${release} failed in ${fall.errorStep ?? "the update"}; ${fall.outcome}`;
-  const [said, table] = withoutTable(ownWords(fall.error));
+  const [spoken, table] = withoutTable(ownWords(fall.error));
+  const [said, printed] = withoutJournal(spoken);
+  const journal = failure ? failure.journal : printed;
+  const whole = journal.map((line) => `  ${line}`);
   return [
+    ...(whole.length > 0 ? [`${where}: last ${whole.length} journal lines of ${release}`, ...whole] : []),
     head,
     `  measured  ${failure ? `${failure.measured}, allowed ${failure.allowed} (verdict ${failure.verdictAt})` : cut(said)}`,
-    `  journal   ${failure && failure.journal.length > 0 ? cutLeft(failure.journal.slice(-3).join(" ⏎ ")) : "no lines"}`,
+    `  journal   ${journal.length > 0 ? cutLeft(journal.slice(-3).join(" ⏎ ")) : "no lines"}`,
     `  evidence  ${failure ? failure.evidence : fall.files}`,
     `  serves    ${fall.serves}${bad}`,
     ...(failure ? [] : table),
@@ -50,7 +54,7 @@ export function badReason({
 }: Pick<Fall, "failure" | "error" | "errorStep">): string {
   return failure
     ? cut(`${failure.step}: ${failure.rule}, measured ${failure.measured}, allowed ${failure.allowed}`)
-    : cut(`${errorStep ?? "update"}: ${withoutTable(ownWords(error))[0]}`);
+    : cut(`${errorStep ?? "update"}: ${withoutJournal(withoutTable(ownWords(error))[0])[0]}`);
 }
 
 /** What the step itself said, without the command line that the engine puts before it. */
@@ -65,6 +69,15 @@ const checklistTable = /^ +item +found +allowed *$(?:\n\d+ {2}.*$)+/m;
 function withoutTable(text: string): [string, string[]] {
   const [table = ""] = checklistTable.exec(text) ?? [];
   return [text.replace(table, "").trim(), table === "" ? [] : table.split("\n")];
+}
+
+/** The journal as a box's step prints it: its head and the lines that follow. */
+const journalBlock = /^last \d+ journal lines:$(?:\n {2}.*$)+\n?/m;
+
+function withoutJournal(text: string): [string, string[]] {
+  const [block = ""] = journalBlock.exec(text) ?? [];
+  const lines = block.trimEnd().split("\n").slice(1);
+  return [text.replace(block, "").trim(), lines.map((line) => line.slice(2))];
 }
 
 function oneLine(text: string): string {

@@ -24,8 +24,9 @@ export function readActivations(log: string, beats: Readonly<Record<number, stri
     const { at, event, release, pid } = JSON.parse(line) as Record<"at" | "event" | "release", string> & {
       pid: number;
     };
-    if (event === "ended") close(pid, at);
-    else open.set(pid, { release, pid, from: at, to: null });
+    // A number that is given out again, after a boot, proves that its first owner is gone.
+    close(pid, at);
+    if (event === "active") open.set(pid, { release, pid, from: at, to: null });
   }
   for (const pid of [...open.keys()]) close(pid, beats[pid] ?? null);
   return activations.sort((a, b) => a.from.localeCompare(b.from));

@@ -99,7 +99,7 @@ describeOnBox("what is refused", () => {
     expect(output).toContain("nothing was sent to it");
   });
 
-  test("a box that is off: an error in an update, a note in a preview", { timeout: 200_000 }, async () => {
+  test("a box that is off: an error in an update, a note in a preview", async () => {
     const before = await remembered();
     await chrono.box.powerOff();
     const up = await chrono.checkout.pulumi("up", "--stack", "development", "--yes", "--skip-preview");
@@ -110,8 +110,8 @@ describeOnBox("what is refused", () => {
     expect(preview.code, preview.output).toBe(0);
     expect(preview.output).toContain("This preview assumes that it is as the last update left it");
     expect(preview.output).toMatch(/\d+ unchanged/);
-    await until(async () => (await chrono.answering()) === "v1", 20, "v1 did not come back", 300);
-    await until(async () => (await remembered()) === before, 20, "the box is not as before", 500);
+    await until(async () => (await chrono.answering()) === "v1", 120, "v1 did not come back", 300);
+    await until(async () => (await remembered()) === before, 120, "the box is not as before", 500);
   });
 
   test("a full disk", async () => {

@@ -22,7 +22,7 @@ describeOnBox("ten versions of a stack", () => {
   });
   afterAll(() => chrono?.stop());
 
-  test("are made: eight releases, two of them with other settings only", { timeout: 400_000 }, async () => {
+  test("are made: eight releases, two of them with other settings only", async () => {
     const plan = ["v1", "v2", "v3", "v3", "v4", "v5", "v5", "v6", "v7", "v8"];
     for (const [index, version] of plan.entries()) {
       const level = `level ${index + 1}`;
@@ -42,9 +42,7 @@ describeOnBox("ten versions of a stack", () => {
     expect(new Set([...history.values()].map(({ release }) => release)).size).toBe(10);
   });
 
-  test("each is come back to: what serves, and with which settings, is what served then", {
-    timeout: 400_000,
-  }, async () => {
+  test("each is come back to: what serves, and with which settings, is what served then", async () => {
     for (const [number, then] of history) {
       const liveBefore = await unitTexts((await served()).release);
       const { code, output } = await chrono.checkout.switchyard("rollback", "--to", String(number));

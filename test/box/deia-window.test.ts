@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { type WindowStep, windowSteps } from "../../components/box/toolkit/maintenance.ts";
 import type { Step } from "../../components/rollout/cutover/machine.ts";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
-import { overlaps, readActivations } from "../../examples/service/activations.ts";
+import { overlaps } from "../../examples/service/activations.ts";
+import { activationParts, activationsFrom } from "../support/activations.ts";
 import type { Box } from "../support/box/box.ts";
 import { must } from "../support/box/must.ts";
 import { until } from "../support/box/processes.ts";
@@ -136,7 +137,7 @@ describeOnBox("DEIA's maintenance window", () => {
       seen = await look();
       return seen.release === name && seen.settled;
     };
-    await until(isBack, 20, `${name} is not back`, 200);
+    await until(isBack, 120, `${name} is not back`, 200);
     const { status, release, flag, confirmed, pending, stuck, active } = seen;
     const unit = `deia-controller-${identities[name]}.service`;
     expect({ status, release, flag, confirmed, pending, stuck, active }).toEqual({
@@ -154,26 +155,19 @@ describeOnBox("DEIA's maintenance window", () => {
       `test -e ${flag} && echo up || echo gone`,
       `cat ${systemFolder}/cutover.json`,
       "systemctl list-units --plain --no-legend --state=active,activating,deactivating 'deia-*' | awk '{print $1}'",
-      `cat ${activationLog}`,
-      `for f in ${activationLog}.*; do [ -f "$f" ] && echo "$f $(cat "$f")"; done; true`,
-      "pgrep -f dist/service.mjs || true",
+      ...activationParts(activationLog),
       `systemctl is-active ${job} || true`,
     ];
     const printed = await must(box, parts.map((part) => `{ ${part}; }; echo; echo @@@`).join("; "));
     const [door = "", up = "", state = "", units = "", log = "", beats = "", pids = "", running = ""] =
       printed.split("@@@\n").map((text) => text.trim());
-    const living = new Set(pids.split("\n"));
-    const ends = beats.split("\n").flatMap((line) => {
-      const [, pid = "", at] = /\.(\d+) (\S+)$/.exec(line) ?? [];
-      return at && !living.has(pid) ? [[pid, at]] : [];
-    });
     return {
       ...(JSON.parse(state) as CutoverState),
       status: Number(/(\d{3})$/.exec(door)?.[1] ?? 0),
       release: /^x-release: (\S+)/im.exec(door)?.[1] ?? null,
       flag: up === "up",
       active: units.split("\n").filter(Boolean),
-      activations: readActivations(log, Object.fromEntries(ends)),
+      activations: activationsFrom(log, beats, pids),
       settled: running !== "active",
     };
   }
@@ -204,7 +198,7 @@ describeOnBox("DEIA's maintenance window", () => {
       ended = end;
       return end;
     });
-    await until(async () => ended !== null || (await phase()) === step, 20, `it never came to ${step}`, 50);
+    await until(async () => ended !== null || (await phase()) === step, 120, `it never came to ${step}`, 50);
     if (ended) throw new Error(`it ended before ${step}: ${JSON.stringify(ended)}`);
     return { running };
   }

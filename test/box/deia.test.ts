@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Document, YAMLMap } from "yaml";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
-import { overlaps, readActivations } from "../../examples/service/activations.ts";
+import { overlaps } from "../../examples/service/activations.ts";
+import { activationsOn } from "../support/activations.ts";
 import type { Box } from "../support/box/box.ts";
 import { must } from "../support/box/must.ts";
 import { until } from "../support/box/processes.ts";
@@ -58,15 +59,23 @@ describeOnBox("DEIA's deployments on a real box", () => {
     expect(await cutoverState()).toEqual(before);
     expect(await must(box, `ls ${systemFolder}/releases | wc -l`)).toBe("1\n");
     expect(await answering()).toBe("v1");
+    expect(await psql("SELECT to_regclass('prices') IS NULL")).toBe("t");
   });
 
-  test("answered, v2 goes out in its window", async () => {
+  test("answered, v2 goes out: backed up, migrated, and then moved in its window", async () => {
     pin("v2", (document) => {
       document.setIn(["config", "deia:answers", "v2", "approval"], answersOf().approval);
     });
     const { code, output } = await checkout.switchyard("up");
     expect(code, output).toBe(0);
     await settledOn("v2");
+    expect(await psql("SELECT number FROM switchyard_migrations ORDER BY 1")).toBe("1");
+    expect(await psql("SELECT count(*) FROM prices")).toBe("0");
+    // What was stored last is what was there before: no table of the migration is in it.
+    const dumps = (await must(box, "ls /var/lib/switchyard/backups/deia/*.dump")).trim().split("\n");
+    expect(
+      await must(box, `pg_restore --list ${dumps.at(-1)} | grep -c ' TABLE public prices ' || true`),
+    ).toBe("0\n");
   });
 
   test("engine and script killed while nobody is active: v2 is back, the next update completes", async () => {
@@ -77,16 +86,18 @@ describeOnBox("DEIA's deployments on a real box", () => {
       JSON.stringify({ holdBefore: "start", seconds: 60 }),
     );
     const running = checkout.start(["operations/switchyard.sh", "up"]);
-    await until(async () => (await phase()) === "start", 40, "the window never came to it", 100);
+    await until(async () => (await phase()) === "start", 240, "the window never came to it", 100);
     expect((await box.ssh(`test -e ${flag}`)).code).toBe(0);
     running.child.kill("SIGKILL");
     await must(box, "systemctl kill --signal=SIGKILL switchyard-job-cutover-deia.service");
-    await until(async () => (await answering()) === "v2", 20, "v2 is not back", 200);
+    await until(async () => (await answering()) === "v2", 60, "v2 is not back", 200);
     await settledOn("v2");
     await running.ended;
     const { code, output } = await checkout.switchyard("up");
     expect(code, output).toBe(0);
     await settledOn("v1");
+    // Going back moves traffic and no schema: it has expanded, and v1 works with it.
+    expect(await psql("SELECT number FROM switchyard_migrations ORDER BY 1")).toBe("1");
   });
 
   function pin(live: "v1" | "v2", edit: (document: Document) => void = () => {}): void {
@@ -94,17 +105,22 @@ describeOnBox("DEIA's deployments on a real box", () => {
       document.setIn(["config", "deia:live"], live);
       document.setIn(["config", "deia:kept"], [live === "v1" ? "v2" : "v1"]);
       const entry = document.getIn(["config", "deia:releases", live]) as YAMLMap | undefined;
-      if (!entry?.has("fingerprint")) document.setIn(["config", "deia:releases", live], {});
+      const made = live === "v2" ? { schema: { provides: 1, needs: 1, change: "expand" } } : {};
+      if (!entry?.has("fingerprint")) document.setIn(["config", "deia:releases", live], made);
       edit(document);
     });
   }
 
+  async function psql(query: string): Promise<string> {
+    return (await must(box, "cd / && sudo -u postgres psql -qAt deia", query)).trim();
+  }
+
   async function settledOn(release: string): Promise<void> {
     const job = "systemctl is-active switchyard-job-cutover-deia.service || true";
-    await until(async () => (await must(box, job)).trim() !== "active", 20, "the script goes on", 100);
+    await until(async () => (await must(box, job)).trim() !== "active", 60, "the script goes on", 100);
     expect(await answering()).toBe(release);
     expect((await box.ssh(`test -e ${flag}`)).code).toBe(1);
-    const all = readActivations(await must(box, `cat ${activationLog}`));
+    const all = await activationsOn(box, activationLog);
     expect(overlaps(all)).toEqual([]);
     expect(all.at(-1)).toMatchObject({ release, to: null });
     expect((await cutoverState()).pending).toBeNull();

@@ -141,7 +141,7 @@ describeOnBox("a real box", () => {
     const ofBox = [supervisor, ...descendants(supervisor.pid)];
     expect(ofBox.length).toBeGreaterThan(10);
     owner.kill("SIGKILL");
-    await until(() => !ofBox.some(isAlive), 10, "processes of the killed run's box go on");
+    await until(() => !ofBox.some(isAlive), 120, "processes of the killed run's box go on");
     expect(await removeLeftovers()).toContain("orphan");
     expect(await leftOf("orphan")).toEqual([]);
     expect(await answer("echo untouched")).toBe("untouched");

@@ -17,7 +17,7 @@ describeOnBox("SystemdHost.ground", () => {
 
   it("completes what a power cut in the middle of an installation has left", async () => {
     const cut = on.call("ground", spec).catch(() => "cut");
-    await until(async () => (await on.box.inside("pgrep -x dpkg")).code === 0, 20, "dpkg does not run");
+    await until(async () => (await on.box.inside("pgrep -x dpkg")).code === 0, 120, "dpkg does not run");
     await on.box.killPower();
     expect(await cut).toBe("cut");
 

@@ -153,7 +153,8 @@ describeOnBox("a database on a box", () => {
     await scripts({ "001_a.up.sql": "CREATE TABLE a (x int);" });
     const before = performance.now();
     expect(await migrate({ provides: 1 })).toMatchObject({ from: 0, to: 1, takenBack: null });
-    expect(performance.now() - before).toBeLessThan(10_000);
+    // The session of the killed one would sleep for a minute, and is not waited for.
+    expect(performance.now() - before).toBeLessThan(30_000);
   });
 
   it("is taken back and done again after a kill in the middle of one outside a transaction", async () => {
@@ -375,10 +376,11 @@ describeOnBox("a database on a box", () => {
   it("never shows a password in a process's arguments", async () => {
     await sql("CREATE TABLE big AS SELECT generate_series(1, 300000) AS x; ALTER TABLE big OWNER TO app");
     const watching = on(
-      "for i in $(seq 60); do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; sleep 0.05; done",
+      "until [ -e /root/seen ]; do cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '; sleep 0.05; done",
     );
     await call("backupDatabase", url(), "/root/watched/2026-01-01-00-00-00.dump");
     await call("checkRedis", "redis://:s3cret%20%24x@127.0.0.1:6379", { key: "k" });
+    await on("touch /root/seen");
     const seen = await watching;
     expect(seen).toContain("pg_dump");
     expect(seen).not.toContain("s3cret");

@@ -149,7 +149,7 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
     expect(without.code).toBe(1);
     expect(without.stderr).toContain("its daemon does not answer");
     await box.ssh("systemctl start docker");
-    await until(async () => (await box.ssh("docker info")).code === 0, 10, "no daemon", 100);
+    await until(async () => (await box.ssh("docker info")).code === 0, 120, "no daemon", 100);
     expect((await box.ssh("ls /var/lib/switchyard/systems/pod/releases 2>/dev/null")).stdout).toBe("");
     await takeCalls(box);
   });
@@ -314,7 +314,7 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
     await mustVerb(words("remove", manifest));
   });
 
-  test("a reboot: what served serves again", { timeout: 200_000 }, async () => {
+  test("a reboot: what served serves again", async () => {
     await box.reboot();
     await until(async () => (await answering()) === "v1", 60, "v1 did not come back", 300);
   });

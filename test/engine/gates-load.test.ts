@@ -65,10 +65,10 @@ describe("the load gate", () => {
   it("hides no waiting: a stall of 1 s counts for every request that was due meanwhile", async () => {
     const asked = { rate: 100, seconds: 4, bodyBytes: 0, limits: { ...limits, p95: 0.5 } };
     const begun = loadGate({ name: "load", targets: [{ url }], ...asked }, find);
-    await until(() => received.length > 100, 10, "no load arrived");
+    await until(() => received.length > 100, 120, "no load arrived");
     const before = received.length;
     stalledUntil = performance.now() + 1000;
-    await until(() => performance.now() > stalledUntil, 5, "the stall did not end");
+    await until(() => performance.now() > stalledUntil, 120, "the stall did not end");
     // Open model: the requests of that second were sent, although none of them was answered.
     expect(received.length - before).toBeGreaterThan(30);
     const report = await begun;
@@ -121,13 +121,13 @@ describe("a gate on the runner", () => {
 
   it("ends at once when it is told to, and leaves no generator behind", async () => {
     const gate = start("load", spec({ seconds: 60 } as never));
-    await until(() => received.length > 10, 30, "no load arrived");
+    await until(() => received.length > 10, 120, "no load arrived");
     const started = children(gate.pid!).map((pid) => identify(pid)!);
     expect(started).toHaveLength(2);
     gate.kill("SIGTERM");
     const [code] = (await once(gate, "close")) as [number];
     expect(code).toBe(1);
-    await until(() => started.every((one) => !isAlive(one)), 10, "a generator lives on");
+    await until(() => started.every((one) => !isAlive(one)), 120, "a generator lives on");
   });
 
   it("soaks: growth, CPU and crashes beside the load", async () => {
@@ -150,7 +150,7 @@ describe("a gate on the runner", () => {
     ]);
     received = [];
     const crashing = run("soak", soak);
-    await until(() => received.length > 50, 30, "no load arrived");
+    await until(() => received.length > 50, 120, "no load arrived");
     metrics = metricsOf({ started: Date.now() / 1000 + 5, bytes: 50e6, cpu: 0 });
     const crashed = await crashing;
     expect(crashed.code).toBe(1);

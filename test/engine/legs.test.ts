@@ -55,7 +55,7 @@ test.each([
   systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], leg === "box" ? 60 : 8));
   const { seen, end } = await watched(version, async (observer) => {
     const released = systems.release("pod", version);
-    await observer.until(baking, 90);
+    await observer.until(baking, 240);
     const stopped = await systems.checkout.switchyard("stop", "pod", "--reason", "wrong prices");
     expect(stopped.code, stopped.output).toBe(0);
     expect(stopped.output).toContain("pod: stopped, what serves: v1, confirmed");
@@ -76,7 +76,7 @@ test("the edge's leg fails: it goes back, then the cluster's, then the box's", a
   systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], 5));
   const { seen, end } = await watched("v5", async (observer) => {
     const released = systems.release("pod", "v5");
-    await observer.until(/^v5 v5 v5/, 90);
+    await observer.until(/^v5 v5 v5/, 240);
     losePage("v5");
     return released;
   });
@@ -99,10 +99,10 @@ test("engine and runner are killed while the cluster's leg is watched: it ends b
       "v6",
       "--up",
     ]);
-    await observer.until(/^v6 v6 v1/, 90);
+    await observer.until(/^v6 v6 v1/, 240);
     for (const pid of [...descendants(child.pid ?? 0), child.pid ?? 0]) process.kill(pid, "SIGKILL");
     await ended;
-    await until(() => systems.isSettled("pod-cluster"), 30, "the cluster's leg has not ended");
+    await until(() => systems.isSettled("pod-cluster"), 120, "the cluster's leg has not ended");
     expect((await systems.checkout.switchyard("status")).output).toContain("unfinished cutover v1 → v6");
     return systems.checkout.switchyard("up");
   });
@@ -125,7 +125,7 @@ async function watched(
   work: (observer: ReturnType<LeggedSystems["watchPod"]>) => Promise<Ended>,
 ): Promise<{ seen: string[]; end: Ended }> {
   const observer = systems.watchPod();
-  await observer.until(/./, 10);
+  await observer.until(/./, 60);
   const end = await work(observer).finally(() => observer.stop());
   return { seen: systems.named("pod", observer.seen, release), end };
 }

@@ -415,12 +415,13 @@ describe("where it refuses", () => {
     }
   });
 
-  it("in a recorded test it comes before a vendor's plugin, and the command stand-in serves every stack", async () => {
+  it("in a recorded test it comes before a vendor's plugin, and brings its own command plugin: the bundled one refuses", async () => {
     for (const stack of ["development", "staging", "production"]) {
       const { environment, standIns } = await trial.world.engine(stack);
-      expect(environment.PATH?.split(":")[0]).toBe(standInFolder("kubernetes"));
+      const path = environment.PATH?.split(":") ?? [];
+      expect(path[0]).toBe(standInFolder("kubernetes"));
+      expect(path).not.toContain(standInFolder("command"));
       expect(standIns.map(({ name, source, version }) => `${name} ${source} ${version}`)).toEqual([
-        "command stand-in 1.2.1",
         "kubernetes recorder 4.34.2",
         "aws recorder 7.48.0",
         "cloudflare recorder 6.22.1",

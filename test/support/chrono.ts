@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Document } from "yaml";
 import type { CutoverState } from "../../components/rollout/cutover/state.ts";
+import type { Activation } from "../../examples/service/activations.ts";
 import { createRepository } from "../../examples/service/repository.ts";
+import { activationsOn } from "./activations.ts";
 import { type Box, type BoxOptions, startBox } from "./box/box.ts";
 import { must } from "./box/must.ts";
 import { until } from "./box/processes.ts";
@@ -20,8 +22,8 @@ export interface Chrono {
   up(): Promise<Ended>;
   release(version: string, ...options: string[]): Promise<Ended>;
   state(): Promise<CutoverState>;
-  /** Lines of the oracle's activation log, oldest first. */
-  activations(): Promise<{ at: string; event: "active" | "ended"; release: string; pid: number }[]>;
+  /** When which oracle was active, from the box's first one on. */
+  activations(): Promise<Activation[]>;
   /** Release that answers on a door now, null when 503 or nothing does. */
   answering(port?: number): Promise<string | null>;
   stop(): Promise<void>;
@@ -69,14 +71,7 @@ export async function startChrono(
       const { stdout } = await box.ssh("cat /var/lib/switchyard/systems/chrono/cutover.json");
       return JSON.parse(stdout) as CutoverState;
     },
-    async activations() {
-      const { stdout } = await box.ssh(`cat ${activationLog} 2>/dev/null || true`);
-      return stdout
-        .trim()
-        .split("\n")
-        .filter(Boolean)
-        .map((line) => JSON.parse(line));
-    },
+    activations: () => activationsOn(box, activationLog),
     async answering(port = 8080) {
       const { stdout } = await box.ssh(`curl -s -m 3 -o /dev/null -D - http://127.0.0.1:${port}/ || true`);
       return /^x-release: (\S+)/im.exec(stdout)?.[1] ?? null;
@@ -89,7 +84,7 @@ export async function startChrono(
   };
 }
 
-export const activationLog = "/srv/switchyard/home/switchyard/chrono-oracle.log";
+const activationLog = "/srv/switchyard/home/switchyard/chrono-oracle.log";
 const oracleCommand = [
   "env",
   "MODE=singleton",

@@ -80,7 +80,7 @@ describe.concurrent("the example service", () => {
     });
     expect(scrape.residentBytes).toBeGreaterThan(20_000_000);
     expect(quantile(scrape.latency!, 0.99)!.value).toBeGreaterThan(0.25);
-    expect(quantile(scrape.latency!, 0.5)!.value).toBeLessThan(0.1);
+    expect(quantile(scrape.latency!, 0.5)!.value).toBeLessThan(0.25);
   });
 
   it("shows the bytes of its EXAMPLE_ variables, and of no others", async () => {
@@ -109,10 +109,10 @@ describe.concurrent("the example service", () => {
   });
 
   it("finishes what is in flight on SIGTERM, ends kept connections, and goes", async () => {
-    const service = await start("v1", { LINGER_MILLISECONDS: "400" });
+    const service = await start("v1", { LINGER_MILLISECONDS: "4000", DRAIN_SECONDS: "60" });
     const agent = new Agent({ keepAlive: true });
     expect((await service.get("/", { agent })).headers.connection).toBe("keep-alive");
-    const slow = service.get("/api/slow?ms=1000", { agent: new Agent({ keepAlive: true }) });
+    const slow = service.get("/api/slow?ms=6000", { agent: new Agent({ keepAlive: true }) });
     // The slow one is in flight once the service counts it beside the scrape itself.
     await until(async () => /^active_connections 2$/m.test((await service.get("/metrics")).body));
     service.child.kill("SIGTERM");
@@ -133,7 +133,8 @@ describe.concurrent("the example service", () => {
     const before = performance.now();
     service.child.kill("SIGTERM");
     expect(await service.ended).toBe(0);
-    expect(performance.now() - before).toBeLessThan(2500);
+    // Left alone, the request would take 20 s.
+    expect(performance.now() - before).toBeLessThan(15_000);
     expect(await cut).toBeInstanceOf(Error);
   });
 
@@ -264,7 +265,8 @@ describe.concurrent("a fault", () => {
     expect(quantile(latency!, 0.95)!.value).toBeGreaterThan(2.5);
     const before = performance.now();
     await get("/health");
-    expect(performance.now() - before).toBeLessThan(500);
+    // What is slow takes 3 s.
+    expect(performance.now() - before).toBeLessThan(2500);
   });
 
   it("leak: takes 100 MB a second from the first request on", async () => {
@@ -415,7 +417,7 @@ function activations(log: string) {
   return readActivations(readFileSync(log, "utf8"));
 }
 
-async function until(holds: () => boolean | Promise<boolean>, seconds = 10): Promise<void> {
+async function until(holds: () => boolean | Promise<boolean>, seconds = 60): Promise<void> {
   const deadline = performance.now() + seconds * 1000;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`waited ${seconds} s in vain for ${holds}`);

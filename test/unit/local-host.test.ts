@@ -115,8 +115,8 @@ describe("a unit", () => {
     expect((await host.unitState(api.name)).memoryBytes - running.memoryBytes).toBeGreaterThan(50 * 2 ** 20);
 
     await ask(api.port, "/crash");
-    await until(async () => (await host.unitState(api.name)).restarts === 1, 5, "not started again");
-    await until(async () => (await ask(api.port)) !== "", 5, "does not answer again");
+    await until(async () => (await host.unitState(api.name)).restarts === 1, 30, "not started again");
+    await until(async () => (await ask(api.port)) !== "", 30, "does not answer again");
     expect(await host.journal(api.name, 10)).toEqual([
       "shop-api-111111111111 listens",
       "[switchyard] ended by itself (exit code 3); starting again",
@@ -126,7 +126,7 @@ describe("a unit", () => {
     const began = performance.now();
     await host.stopUnit(api.name);
     expect(performance.now() - began).toBeGreaterThan(1900);
-    expect(performance.now() - began).toBeLessThan(4000);
+    expect(performance.now() - began).toBeLessThan(15_000);
     expect(await host.unitState(api.name)).toEqual({ active: "gone", restarts: 1, memoryBytes: 0 });
     expect(await ask(api.port)).toBe("");
     await host.removeUnit(api.name);
@@ -252,8 +252,7 @@ describe("a door", () => {
     const echoed = new Promise((resolve) => socket.once("data", (data) => resolve(`${data}`)));
     socket.write("hello");
     expect(await echoed).toBe("hello");
-    const slow = ask(door.port, "/wait/300");
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    const slow = await fetch(`http://127.0.0.1:${door.port}/begin/600`);
     await host.pointDoor(door, two.backend);
     expect(await ask(door.port)).toContain("222222222222");
     const closed = new Promise((resolve) => socket.once("close", resolve));
@@ -261,7 +260,7 @@ describe("a door", () => {
     await host.drainDoor(door, 1);
     expect(performance.now() - began).toBeGreaterThan(900);
     await closed;
-    expect(await slow).toContain("111111111111");
+    expect(await slow.text()).toContain("111111111111");
   });
 
   it("waits for a process that is starting, and says when none answers", async () => {

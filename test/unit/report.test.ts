@@ -25,9 +25,15 @@ const fall: Fall = {
 };
 
 describe("the report of a release that did not hold", () => {
-  it("is five lines: the rule, measured against allowed, the journal, the evidence, what serves", () => {
+  it("is the journal, and five lines: the rule, measured against allowed, the journal's end, the evidence, what serves", () => {
     expect(failureReport(fall).join("\n")).toBe(
-      `chrono: v3 broke the rule "error rate" in bake; taken back to v2
+      `chrono: last 4 journal lines of v3
+  started
+  GET / 500
+  GET / 500 
+  at handler
+  exited with 1
+chrono: v3 broke the rule "error rate" in bake; taken back to v2
   measured  23.1 %, allowed 5 % over 10 s (verdict 2026-11-21T09:00:12.000Z)
   journal   GET / 500 ⏎ GET / 500 ⏎ at handler ⏎ exited with 1
   evidence  /var/lib/switchyard/evidence/chrono-v3.json
@@ -37,7 +43,7 @@ describe("the report of a release that did not hold", () => {
 
   it("names the leg of a system that has several", () => {
     const failure = fall.failure && { ...fall.failure, leg: "edge" };
-    expect(failureReport({ ...fall, failure })[0]).toBe(
+    expect(failureReport({ ...fall, failure })).toContain(
       'chrono edge: v3 broke the rule "error rate" in bake; taken back to v2',
     );
   });
@@ -59,6 +65,23 @@ describe("the report of a release that did not hold", () => {
     );
   });
 
+  it("takes the journal out of what a gate said, every line of it (CHR-7)", () => {
+    const lines = Array.from({ length: 100 }, (_, index) => `  api: line ${index + 1}`);
+    const said = ["gate: api answers", "measured: 503", "last 100 journal lines:", ...lines, "evidence: /e"];
+    const report = failureReport({ ...fall, failure: null, errorStep: "gates", error: said.join("\n") });
+    expect(report).toEqual([
+      "chrono: last 100 journal lines of v3",
+      ...lines,
+      "chrono: v3 failed in gates; taken back to v2",
+      "  measured  gate: api answers ⏎ measured: 503 ⏎ evidence: /e",
+      "  journal   api: line 98 ⏎ api: line 99 ⏎ api: line 100",
+      "  evidence  .switchyard/runs/1",
+      expect.stringMatching(/^ {2}serves {4}v2/),
+    ]);
+    const reason = badReason({ failure: null, errorStep: "gates", error: said.join("\n") });
+    expect(reason).toBe("gates: gate: api answers ⏎ measured: 503 ⏎ evidence: /e");
+  });
+
   it("leaves out the command line that the engine puts before what a step said", () => {
     const error = 'exit status 1: running "sh -c \\"x\\" place":\nno space left';
     expect(failureReport({ ...fall, failure: null, error })[1]).toBe("  measured  no space left");
@@ -66,7 +89,8 @@ describe("the report of a release that did not hold", () => {
 
   it("cuts what is long: the end of a journal, the beginning of an error", () => {
     const long = { ...fall, failure: { ...fall.failure!, journal: [`${"a".repeat(300)}end`] } };
-    expect(failureReport(long)[2]).toBe(`  journal   …${"a".repeat(156)}end`);
+    expect(failureReport(long)).toContain(`  ${"a".repeat(300)}end`);
+    expect(failureReport(long)).toContain(`  journal   …${"a".repeat(156)}end`);
     expect(failureReport({ ...fall, failure: null, error: "b".repeat(300) })[1]).toBe(
       `  measured  ${"b".repeat(159)}…`,
     );

@@ -9,14 +9,17 @@ import { unitName } from "./units.ts";
 
 const keptFiles = 50;
 
+/** Of each service: what the document's `journalctl -n 100` shows (CHR-7). */
+export const journalLines = 100;
+
 export interface Evidence {
-  /** Last lines of the services' journals. */
+  /** The last `journalLines` of each service's journal, oldest first: `<service>: <line>`. */
   readonly journal: string[];
   /** File on the box that holds the whole of it. */
   readonly evidence: string;
 }
 
-/** Writes the last 100 journal lines of every service (CHR-7) and the measurements to a file of its own. */
+/** Writes the last journal lines of every service and the measurements to a file of its own; the lines are printed too. */
 export async function keepEvidence(
   host: Host,
   release: ReleaseRecord,
@@ -27,7 +30,7 @@ export async function keepEvidence(
   const journals = await Promise.all(
     release.manifest.services.map(async (service) => ({
       service: service.name,
-      lines: (await host.journal(unitName(release, service), 100).catch(() => [])).map(redact),
+      lines: (await host.journal(unitName(release, service), journalLines).catch(() => [])).map(redact),
     })),
   );
   const folder = join(systemDirectory(host, release.manifest.system), "evidence");
@@ -35,11 +38,16 @@ export async function keepEvidence(
   const file = join(folder, `${at}-${release.manifest.release}-${step}.json`);
   await writeDurably(file, `${redact(JSON.stringify({ step, measured, journals }, null, 2))}\n`);
   await forgetOldest(folder);
-  const spoken = journals.filter(({ lines }) => lines.length > 0);
   return {
     evidence: file,
-    journal: spoken.flatMap(({ service, lines }) => lines.slice(-5).map((l) => `${service}: ${l}`)),
+    journal: journals.flatMap(({ service, lines }) => lines.map((line) => `${service}: ${line}`)),
   };
+}
+
+/** The journal's lines as a failed step prints them; nothing where there are none. */
+export function journalText(journal: readonly string[]): string[] {
+  if (journal.length === 0) return [];
+  return [`last ${journal.length} journal lines:`, ...journal.map((line) => `  ${line}`)];
 }
 
 /** Replaces every secret value of more than three characters, and the password of one that is a URL, by a word. */

@@ -8,18 +8,33 @@ import { changes, type Path } from "../protocol/diff.ts";
 import { type EngineLog, hiding } from "../protocol/log.ts";
 import { empty, fromStruct, toStruct } from "../protocol/struct.ts";
 import { plainProperties, secretTexts, type Value } from "../protocol/values.ts";
-import { recorderFolder } from "../recorder/place.ts";
 import { type Checked, check } from "./check.ts";
 import { type LocalInputs, runLocally } from "./local.ts";
 import { create, remove, type Step, update } from "./resources.ts";
 import { functions, type Inputs, resources, schemaText, version } from "./schema.ts";
 
-/** Stacks that must have the vendor's plugin, but in tests that record what the clouds are asked for. */
-const refusedStacks = new Set(["staging", "production"]);
+/** Stacks that must have the vendor's plugin. */
+const guardedStacks: readonly string[] = ["staging", "production"];
 
-/** @returns the handlers for grpc's `addService` */
-export function commandService(log: EngineLog): UntypedServiceImplementation {
+/**
+ * @param refused stacks in which it runs nothing; @default staging and production
+ * @returns the handlers for grpc's `addService`
+ */
+export function commandService(
+  log: EngineLog,
+  refused: readonly string[] = guardedStacks,
+): UntypedServiceImplementation {
   const cancelation = new AbortController();
+
+  function refuseStack(urn: string): void {
+    const { stack } = ofUrn(urn);
+    if (!refused.includes(stack)) return;
+    throw new Error(
+      `the stack ${stack} needs Pulumi's own command plugin, and what answers here is Switchyard's bundled ` +
+        "stand-in for development and tests; install the vendor's with " +
+        `\`pulumi plugin install resource command ${version}\``,
+    );
+  }
 
   /** Runs a step under the resource's own time limit, with its secrets hidden in log and error. */
   async function within<T>(
@@ -120,16 +135,6 @@ export function commandService(log: EngineLog): UntypedServiceImplementation {
       return response.setReturn(toStruct({ ...checked.inputs, ...left }));
     }),
   };
-}
-
-function refuseStack(urn: string): void {
-  const { stack } = ofUrn(urn);
-  if (!refusedStacks.has(stack) || recorderFolder(process.env) !== undefined) return;
-  throw new Error(
-    `the stack ${stack} needs Pulumi's own command plugin, and what answers here is Switchyard's bundled ` +
-      "stand-in for development and tests; install the vendor's with " +
-      `\`pulumi plugin install resource command ${version}\``,
-  );
 }
 
 function inputsOf(known: Readonly<Record<string, Inputs>>, token: string): Inputs {

@@ -1,6 +1,6 @@
 /**
  * Where the recorder may run: only where a test has said so twice, in the environment and on disk.
- * Read by the engine's environment and by the `command` stand-in too, so it imports nothing heavy.
+ * Read by the engine's environment too, so it imports nothing heavy.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -19,7 +19,7 @@ export async function byEngine(world: World): Promise<Deployer> {
     if (code !== 0) throw new Error(output);
   return {
     name: "the engine with the vendor's kubernetes plugin",
-    async deploy({ live, kept }) {
+    async deploy({ live, kept, bakeSeconds }) {
       const { known } = await world.observe();
       // The pins record the fingerprint of what was placed: it stays what it was.
       const recorded = (name: string) => known.find(({ release, placed }) => placed && release === name);
@@ -29,6 +29,7 @@ export async function byEngine(world: World): Promise<Deployer> {
           const fingerprint = recorded(name)?.fingerprint;
           return [name, { ...entryOf(images, pin), colour, ...(fingerprint ? { fingerprint } : {}) }];
         });
+        document.setIn(["config", "traider:bake"], traiderConfig(cluster, bakeSeconds).bake);
         document.setIn(["config", "traider:live"], live.name);
         document.setIn(
           ["config", "traider:kept"],

@@ -9,7 +9,8 @@ import type { World } from "./world.ts";
 
 /** The engine's part played by hand, where its plugin is not on the machine: the same objects, verbs and order. */
 export function byHand(world: World): Deployer {
-  const { api, ground, secrets } = world;
+  const { api, secrets } = world;
+  let ground = world.ground();
   /** What the pins record: a release that was placed stays what it was. */
   const frozen = new Map<string, ClusterRelease>();
   let receipts = 0;
@@ -51,7 +52,8 @@ export function byHand(world: World): Deployer {
 
   return {
     name: "the program's own verbs over objects applied by hand",
-    async deploy({ live, kept }) {
+    async deploy({ live, kept, bakeSeconds }) {
+      ground = world.ground(bakeSeconds);
       receipts += 1;
       const receipt = `hand-${receipts}`;
       const pinned = [live, ...kept].map((pin) => frozen.get(pin.name) ?? releaseOf(world, pin));

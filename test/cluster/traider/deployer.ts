@@ -6,6 +6,8 @@ export interface Deployer {
   deploy(pins: {
     readonly live: Pin;
     readonly kept: readonly Pin[];
+    /** Length of a first bake. @default 20 */
+    readonly bakeSeconds?: number;
   }): Promise<{ readonly ok: boolean; readonly said: string }>;
   /** Gives the secret that signs sessions another value, for releases that are made from now on. */
   rotate(jwtSecret: string): Promise<void>;

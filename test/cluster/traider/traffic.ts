@@ -3,13 +3,17 @@ import type { Cluster } from "../../support/cluster/cluster.ts";
 import { type Load, type LoadOptions, type LoadSummary, startLoad } from "../../support/load/load.ts";
 import type { World } from "./world.ts";
 
-/** POSTs to both of TRAIDER's Services from inside the cluster, each request once. */
+/**
+ * POSTs to both of TRAIDER's Services from inside the cluster, each request once. @param path `/api/slow?ms=…` takes its
+ * time, on every release
+ */
 export async function startTraffic(
   world: World,
   clients: Pick<LoadOptions, "newConnectionClients" | "keepAliveClients" | "held">,
+  path = "/api/orders",
 ): Promise<Load> {
   const urls = await Promise.all(
-    ["backend", "frontend"].map(async (service) => `${await doorOf(world, service)}/api/orders`),
+    ["backend", "frontend"].map(async (service) => `${await doorOf(world, service)}${path}`),
   );
   return startLoad({
     enter: world.cluster.enter,

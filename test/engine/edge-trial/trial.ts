@@ -33,6 +33,11 @@ export class EdgeTrial {
     this.set({});
   }
 
+  /** What the next update is asked for. */
+  get asked(): string {
+    return JSON.stringify(this.trial);
+  }
+
   get stack(): string {
     return this.trial.environment;
   }

@@ -20,16 +20,19 @@ export interface Owned {
   /** Images of POD's API, by release. */
   readonly podApi: Readonly<Record<string, string>>;
   readonly cloudflareApi: string;
+  /** How many times as long as the document allows this machine may take to answer. */
+  readonly slowness: number;
 }
 
 /**
- * In production a first bake lasts as long as its table's longest window: here a second is what a minute is there. This
- * machine runs three boxes and their users at once: how fast they answer is no matter, and a process that is seconds old
- * has yet to fill its memory.
+ * In production a first bake lasts as long as its table's longest window: here every window is five seconds, long enough
+ * for a machine that stands still for one of them. How fast it answers is its own matter: latencies are allowed
+ * `slowness` times the document's. A process that is seconds old has yet to fill its memory, which may grow a hundred
+ * times as fast.
  */
-export function shortened(rule: Rule): Rule {
-  const factor = { p95: 10, p99: 10, memoryGrowth: 100 }[rule.metric as string] ?? 1;
-  return { ...rule, above: rule.above * factor, forSeconds: (rule.forSeconds ?? 0) / 60 };
+export function shortened(rule: Rule, slowness: number): Rule {
+  const factor = { p95: slowness, p99: slowness, memoryGrowth: 100 }[rule.metric as string] ?? 1;
+  return { ...rule, above: rule.above * factor, ...(rule.forSeconds ? { forSeconds: 5 } : {}) };
 }
 
 /** A stack's file as it is committed. */
@@ -50,7 +53,7 @@ export function configOf(stack: StackName, owned: Owned): Config {
   const change = (key: string, more: object) => {
     config[key] = { ...(config[key] as object | undefined), ...more };
   };
-  const { hostKeys, podApi, cloudflareApi: api } = owned;
+  const { hostKeys, podApi, cloudflareApi: api, slowness } = owned;
   for (const [system, hostKey] of Object.entries(hostKeys)) change(`${system}:box`, { hostKey });
   for (const system of ["chrono", "pod"]) change(`${system}:edge`, { api });
   const example = {
@@ -62,7 +65,9 @@ export function configOf(stack: StackName, owned: Owned): Config {
   };
   for (const system of ["chrono", "sanctum", "pod", "traider", "deia"]) {
     config[`${system}:bake`] = example.bake;
-    config[`${system}:alerts`] = (config[`${system}:alerts`] as Rule[]).map(shortened);
+    config[`${system}:alerts`] = (config[`${system}:alerts`] as Rule[]).map((rule) =>
+      shortened(rule, slowness),
+    );
     config[`${system}:releases`] = Object.fromEntries(
       releases.map((name, index) => [
         name,

@@ -19,11 +19,13 @@ const server = createServer((request, response) => {
   if (request.url === "/grow") held.push(Buffer.alloc(64 * 2 ** 20, 1));
   if (request.url === "/environment") return response.end(JSON.stringify(process.env));
   const body = [];
-  const wait = /^\/wait\/(\d+)$/.exec(request.url ?? "");
+  const [, how, wait] = /^\/(wait|begin)\/(\d+)$/.exec(request.url ?? "") ?? [];
   request.on("data", (data) => body.push(data));
   request.on("end", () => {
     const text = request.url === "/echo" ? Buffer.concat(body) : `${RELEASE}\n`;
-    setTimeout(() => response.end(text), wait ? Number(wait[1]) : 3);
+    // Whoever asked is told that the request has arrived.
+    if (how === "begin") response.flushHeaders();
+    setTimeout(() => response.end(text), wait ? Number(wait) : 3);
   });
 });
 server.on("upgrade", (_request, socket) => {

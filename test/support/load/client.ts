@@ -8,6 +8,9 @@ import { startTraffic, type TrafficPlan } from "./traffic.ts";
  * stdin does.
  */
 
+// Whoever asked may be gone before the answer is there: a test that failed, or was stopped. That is no fault of the load.
+process.stdout.on("error", () => process.exit(0));
+
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const first = await lines.next();
 if (!first.done) {

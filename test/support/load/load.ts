@@ -39,7 +39,7 @@ export interface Load {
   recent(): Promise<RequestRecord[]>;
   /** Waits until the summary satisfies `condition`; rejects, with the summary, after the timeout (default 30). */
   until(condition: (summary: LoadSummary) => boolean, timeoutSeconds?: number): Promise<LoadSummary>;
-  /** Lets what is under way end and resolves with the final summary. */
+  /** Lets what is under way end and resolves with the final summary; asked again, with the same one. */
   stop(): Promise<LoadSummary>;
 }
 
@@ -81,6 +81,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   };
 
   await ask(JSON.stringify({ ...plan, held: options.held ?? false }));
+  let final: Promise<LoadSummary> | undefined;
   return {
     begin: () => ask("begin"),
     summary: () => ask("summary"),
@@ -96,6 +97,9 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
       });
       return last;
     },
-    stop: () => ask("stop"),
+    stop: () => {
+      final ??= ask("stop");
+      return final;
+    },
   };
 }

@@ -1,4 +1,4 @@
-import { Agent, request } from "node:http";
+import { Agent, type ClientRequest, request } from "node:http";
 import type { ConnectionKind, RequestRecord } from "./tally.ts";
 
 /** What the clients do; all values given. Shapes and defaults: `LoadOptions`. */
@@ -71,8 +71,11 @@ function send(
       clearTimeout(timer);
       resolve({ connection, url, start, end: Date.now(), ...rest });
     };
-    const headers = { ...plan.headers, "content-length": Buffer.byteLength(plan.body) };
-    const sent = request(url, { agent, method: plan.method, headers });
+    const sent = begin(plan, url, agent);
+    if (sent instanceof Error) {
+      resolve({ connection, url, start, end: Date.now(), failure: codeOf(sent) });
+      return;
+    }
     let late = false;
     let answered = false;
     const timer = setTimeout(() => {
@@ -95,11 +98,32 @@ function send(
         } else finish({ status, release });
       });
       // The close event that follows says the same.
-      response.once("error", () => {});
+      response.on("error", () => {});
     });
-    sent.on("error", (error: NodeJS.ErrnoException) => {
-      if (!answered) fail(error.code ?? error.message);
+    // Between two requests nobody else listens: node hands a kept socket over from one listener to the next.
+    sent.once("socket", (socket) => {
+      if (!socket.listeners("error").includes(ignore)) socket.on("error", ignore);
+    });
+    sent.on("error", (error) => {
+      if (!answered) fail(codeOf(error));
     });
     sent.end(plan.body);
   });
+}
+
+/** What cannot even be asked for, as a port that does not exist, is a failed request and not the end of the client. */
+function begin(plan: TrafficPlan, url: string, agent: Agent): ClientRequest | Error {
+  const headers = { ...plan.headers, "content-length": Buffer.byteLength(plan.body) };
+  try {
+    return request(url, { agent, method: plan.method, headers });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** The request over a socket says what became of it; the socket itself has nothing to add. */
+function ignore(): void {}
+
+function codeOf(error: NodeJS.ErrnoException): string {
+  return error.code ?? error.message;
 }

@@ -1,8 +1,10 @@
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { pulumiHome } from "../../../engine/checkout.ts";
 import { type EngineEnvironment, engineEnvironment } from "../../../engine/environment.ts";
+import { version as commandVersion } from "../../../engine/plugins/command/schema.ts";
 import { type Faults, faultsFile } from "../../../engine/plugins/recorder/faults.ts";
 import { type Begun, type Ended, journalFile, type Line } from "../../../engine/plugins/recorder/journal.ts";
 import { markerFile, markerText, recorderVariable } from "../../../engine/plugins/recorder/place.ts";
@@ -39,10 +41,13 @@ export interface JournalFilter extends Filter {
   readonly after?: number;
 }
 
+/** Folder of a `command` plugin that runs in every stack: the bundled one refuses those that a world plays. */
+export const commandFolder = join(import.meta.dirname, "bin");
+
 /**
  * The world that the recorder plugin answers from, for one test: a folder with what exists, the journal and the faults.
  * Give `environment` to whatever runs the engine (a Checkout, `engineEnvironment`): then kubernetes, aws and cloudflare
- * are the recorder in every stack, and the bundled `command` plugin is offered in staging and production too.
+ * are the recorder in every stack, and `command` is the vendor's where it is installed, else the test's own.
  */
 export class RecorderWorld {
   readonly folder: string;
@@ -59,6 +64,7 @@ export class RecorderWorld {
       [recorderVariable]: this.folder,
       PULUMI_BACKEND_URL: pathToFileURL(join(this.folder, "state")).href,
       PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+      PATH: [process.env.PATH ?? "", ...(hasVendorsCommand() ? [] : [commandFolder])].join(delimiter),
     };
   }
 
@@ -165,6 +171,11 @@ export class RecorderWorld {
       throw error;
     }
   }
+}
+
+/** On PATH the vendor's comes first by itself; in Pulumi's own folder the engine would look last. */
+function hasVendorsCommand(): boolean {
+  return existsSync(join(pulumiHome(process.env), "plugins", `resource-command-v${commandVersion}`));
 }
 
 function fits(filter: Filter, one: { type: string; name: string; package: string; stack: string }): boolean {

@@ -15,6 +15,7 @@ import {
 } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
 import { exclusively } from "../exclusive.ts";
+import { journalText } from "../evidence.ts";
 import type { Host } from "../host.ts";
 import { longestCutover } from "../longest.ts";
 import { readCutover, requireRelease } from "../records.ts";
@@ -31,7 +32,7 @@ export async function cutover(host: Host, system: string, request: CutoverReques
       `${system} ${release} did not hold (${step}): ${rule}`,
       `measured: ${measured}`,
       `allowed: ${allowed}`,
-      ...journal.slice(-5).map((line) => `  ${line}`),
+      ...journalText(journal),
       `evidence on the box: ${evidence || "none"}; serving now: ${confirmed ?? "nothing (503)"}`,
     ].join("\n"),
   );

@@ -1,5 +1,6 @@
 import type { Finding } from "../../../rollout/cutover/machine.ts";
 import { checkConnections } from "../connections.ts";
+import { journalText } from "../evidence.ts";
 import type { Host } from "../host.ts";
 import { markDone, readPolicy, readSecrets, requireRelease } from "../records.ts";
 import { checkServiceHealth } from "../service-health.ts";
@@ -42,9 +43,7 @@ async function gateErrorOf(finding: Finding): Promise<GateError> {
 
 export class GateError extends Error {
   constructor(rule: string, measured: string, allowed: string, journal: readonly string[], evidence: string) {
-    const lines = [`gate: ${rule}`, `measured: ${measured}`, `allowed: ${allowed}`];
-    if (journal.length > 0)
-      lines.push("last journal lines:", ...journal.slice(-10).map((line) => `  ${line}`));
+    const lines = [`gate: ${rule}`, `measured: ${measured}`, `allowed: ${allowed}`, ...journalText(journal)];
     if (evidence) lines.push(`evidence on the box: ${evidence}`);
     super(lines.join("\n"));
     this.name = "GateError";
