@@ -14,8 +14,8 @@ import {
   requestFile,
 } from "../cutover-files.ts";
 import { readJson, writeDurably } from "../durable.ts";
-import { exclusively } from "../exclusive.ts";
 import { journalText } from "../evidence.ts";
+import { exclusively } from "../exclusive.ts";
 import type { Host } from "../host.ts";
 import { longestCutover } from "../longest.ts";
 import { readCutover, requireRelease } from "../records.ts";
