@@ -28,6 +28,7 @@ export default defineConfig({
           maxWorkers: 2,
           testTimeout: 400_000,
           hookTimeout: 1_800_000,
+          globalSetup: ["test/support/engine/global-setup.ts"],
           sequence: { groupOrder: 1 },
         },
       },

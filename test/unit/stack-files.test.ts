@@ -75,6 +75,7 @@ const documented = {
     "errorRate > 0.01 for 60 s: rollback",
     "p99 > 1 for 60 s: rollback",
     "counter:ftso_submissions_failed_total > 0 for 0 s: rollback",
+    "rises:ftso_submissions_total > 0 for 0 s: rollback",
     "restarts > 0 for 0 s: rollback",
     "healthFailures > 2 for 0 s: rollback",
   ],

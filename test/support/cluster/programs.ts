@@ -124,7 +124,8 @@ async function compile(one: GoPrograms, draft: string, progress: Progress): Prom
     await check([...lowly, "sh", "-c", 'exec "$@" 2>&1', "sh", ...words], {
       directory: goModule(one),
       environment: { CGO_ENABLED: "0", GOWORK: "off" },
-      timeoutSeconds: 2400,
+      // For what hangs: a busy machine of two cores takes most of an hour.
+      timeoutSeconds: 5400,
       onLine: (line) => {
         if (/^[\w./~-]+$/.test(line)) packages += 1;
       },
