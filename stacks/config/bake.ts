@@ -44,7 +44,9 @@ export function bakePolicy(
     checkSeconds,
     healthSeconds: config.healthSeconds ?? (development ? 10 : 60),
     probes,
-    probesPerSecond: config.probesPerSecond ?? Math.min(mostPerSecond, requestsPerSecond(rules, bakeSeconds)),
+    probesPerSecond:
+      config.probesPerSecond ??
+      Math.min(development ? 30 : mostPerSecond, requestsPerSecond(rules, bakeSeconds)),
     ...(outside.length > 0 ? { outside } : {}),
   };
 }

@@ -301,7 +301,7 @@ test("a bake that goes bad takes traffic back, trading goes back too, and the re
     ...["traider-v2-gates created", "traider-v2-guard created", "traider-cutover updating failed"],
   ]);
   expect(output).toMatch(
-    /traider v2 did not hold \(bake\): errorRate > 5 % for .*\s+measured: \d+(\.\d+)? % \(backend\)/,
+    /traider v2 did not hold \(bake\): errorRate > 5 % for .*\s+measured: [\d.]+ %, \d+ of \d+ requests \(backend/,
   );
   expect(since(kubernetes.events, before)).toEqual([
     ...[
