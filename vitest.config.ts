@@ -26,7 +26,7 @@ export default defineConfig({
           name: "engine",
           include: ["test/engine/**/*.test.ts"],
           maxWorkers: 2,
-          testTimeout: 400_000,
+          testTimeout: 900_000,
           hookTimeout: 1_800_000,
           globalSetup: ["test/support/engine/global-setup.ts"],
           sequence: { groupOrder: 1 },

@@ -240,8 +240,14 @@ export class EnvironmentTrial {
     return join(this.folder, "hosts");
   }
 
-  /** A scrape and a check every half second; and a database may take its time to be reached on a machine that does all of this. */
+  /**
+   * A scrape and a check every half second. On a machine that does all of this, a database may take its time to be reached, and
+   * Sanctum's load its own to be answered: eighteen requests, whose p95 is the slowest of them.
+   */
   private hasten(): void {
+    this.editSource("components/gates/limits.ts", (text) =>
+      text.replace("p95: 1.5, p99: 3 }", `p95: ${1.5 * unbounded}, p99: ${3 * unbounded} }`),
+    );
     this.editSource("components/gates/database-access.ts", (text) =>
       text.replace("args.below ?? 1,", "args.below ?? 30,"),
     );
