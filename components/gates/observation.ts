@@ -3,6 +3,7 @@ import { failureReadings, increaseReadings, slopeReadings } from "./readings.ts"
 import { type Judged, measuredLine, type RuleLine } from "./report.ts";
 import {
   applicationMetric,
+  hasToRise,
   isShare,
   type Judgement,
   judge,
@@ -171,10 +172,13 @@ export class Observation {
       const reason = `no service shows a ${kind} ${named.name}`;
       return [{ service: null, judgement: { ...unmeasured, reason } }];
     }
-    return applies.map((service) => ({
+    const judged = applies.map((service) => ({
       service: service.name,
       judgement: judge(rule, this.#readings(rule, service.name), now, this.#staleSeconds(rule)),
     }));
+    // What has to rise rises in the service whose business it is; others may show it and stay at 0.
+    const risen = hasToRise(rule) ? judged.find(({ judgement }) => judgement.state === "held") : undefined;
+    return risen ? [risen] : judged;
   }
 
   /** The sources that a service owes: what is not measured at one of them is not made up for by another. */

@@ -228,6 +228,17 @@ describe("metrics of the application's own", () => {
     );
   });
 
+  it("that have to rise may do so in one of the services that show them", async () => {
+    const world = new World(() => ({ submissions: 0 }));
+    const oracle = new Totals();
+    const { sample } = world.sampler;
+    world.sampler.sample = async () => ({ ...(await sample()), oracle: oracle.sample({}) });
+    const services: BakedService[] = [api, { ...api, name: "oracle", kind: "singleton" }];
+    const result = await bake(world, named("rises:ftso_submissions_total"), { services, seconds: 20 });
+    expect(result.held).toBe(true);
+    expect(result.lines).toEqual(["rises:ftso_submissions_total 4 > 0 (oracle)"]);
+  });
+
   it("that are gauges may fall without anything else being counted anew", async () => {
     const rules: RuleTable = [
       { metric: "gauge:queue_length", above: 100, forSeconds: 10, decision: "rollback" },
