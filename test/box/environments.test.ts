@@ -221,7 +221,7 @@ describeOnBox("staging and production, whole", () => {
       deia: [fails("preflight")],
     });
     expect(output).toContain("DATABASE_URL: cannot connect to PostgreSQL");
-    expect(output).toContain("gate of sanctum v3: auth is ready within 15 s");
+    expect(output).toContain("gate of sanctum v3: auth is ready within 30 s");
     expect(output).toContain("✗ pod:databaseUrl's role pod: a superuser, allowed no superuser");
     expect(output).toContain("CVE-1 in registry.example/pod/pod-mcp-server@sha256:9393");
     expect(output).toContain("the backup of traider before its migration failed");
@@ -258,7 +258,7 @@ describeOnBox("staging and production, whole", () => {
     });
     expect(output).toContain("gate: v3 answers 2xx on /health within 15 s");
     expect(output).toMatch(/✗ errors: .* 500 Internal Server Error.*, allowed < 2 %/);
-    expect(output).toContain("gate of traider v3: backend is ready within 15 s");
+    expect(output).toContain("gate of traider v3: backend is ready within 30 s");
     expect(output).toContain("this box has no compose engine");
     expect(await trial.serving(staging)).toEqual(everywhere("v2"));
   }
