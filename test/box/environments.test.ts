@@ -256,7 +256,7 @@ describeOnBox("staging and production, whole", () => {
       traider: [...placed.traider("v3").slice(1, -2), fails("gates")],
       deia: [fails("preflight")],
     });
-    expect(output).toContain("gate: v3 answers 2xx on /health within 15 s");
+    expect(output).toContain("gate: v3 answers 2xx on /health within 30 s");
     expect(output).toMatch(/✗ errors: .* 500 Internal Server Error.*, allowed < 2 %/);
     expect(output).toContain("gate of traider v3: backend is ready within 30 s");
     expect(output).toContain("this box has no compose engine");
