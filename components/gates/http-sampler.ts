@@ -34,7 +34,7 @@ export interface SampledService {
   readonly metrics?: string;
   /** Origin at which users ask it; absent: nobody does. */
   readonly door?: string;
-  /** What that door counted of the release since it began; null: it could not be asked. */
+  /** What that door has answered since it began; null: it cannot be asked at this moment. */
   readonly doorTotals?: () => Promise<DoorTotals | null>;
   /** What the target knows of its processes: crashes and memory; replicas summed. */
   readonly unit?: () => Promise<NonNullable<ServiceSample["unit"]>>;

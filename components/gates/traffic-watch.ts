@@ -42,6 +42,8 @@ export class TrafficWatch {
         this.unknown.set(rule, bad);
         continue;
       }
+      // A replica that had nothing to show yet is measured from now on; requests in an open bucket stay unknown.
+      if (this.unknown.get(rule) !== openBucket) this.unknown.delete(rule);
       // Errors among our own health checks are errors too.
       if (requests > 0 || bad > 0) test.add({ from, to, requests: Math.max(requests, bad), bad });
     }
@@ -98,8 +100,10 @@ function badRequests(rule: Rule, { errors, latency }: Traffic): number | string 
   if (latency === null) return "the service does not tell its latency";
   if (latency.kind === "exact") return latency.seconds.filter((seconds) => seconds > rule.above).length;
   const { slower, unknown } = slowerThan(latency.histogram, rule.above);
-  return unknown > 0 ? "the histogram's last bound is below what is allowed" : slower;
+  return unknown > 0 ? openBucket : slower;
 }
+
+const openBucket = "the histogram's last bound is below what is allowed";
 
 /** Latencies of a whole watch, however long: the service's own buckets, or ours of two per cent's width. */
 class LatencyCounts {

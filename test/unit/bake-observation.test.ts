@@ -267,6 +267,34 @@ describe("a service that stops being measured", () => {
   });
 });
 
+describe("a service that has nothing to show at first", () => {
+  const scrape = (at: number, buckets: string) =>
+    readScrape(`http_requests_total{route="/",status="200"} ${at * 50}\n${buckets}`, {
+      ownPaths: [],
+      counters: [],
+    });
+  const watched = (bucketsAt: (at: number) => string) => {
+    const observation = observe({ services: [{ name: "api", kind: "serving", metrics: true }] });
+    for (let at = 0; at <= 70; at++) {
+      const metrics = scrape(at, bucketsAt(at));
+      observation.add({ at: at * 1000, services: { api: { metrics } } });
+    }
+    return observation.verdict();
+  };
+  const within = (bound: string, at: number) =>
+    `http_request_duration_seconds_bucket{route="/",le="${bound}"} ${at * 50}`;
+
+  it("is measured from when it does", () => {
+    const late = (at: number) => (at < 5 ? "" : `${within("1", at)}\n${within("+Inf", at)}`);
+    expect(watched(late)).toMatchObject({ decision: "ok" });
+  });
+
+  it("is never well where its histogram ends below what is allowed and requests took longer", () => {
+    const short = (at: number) => `${within("0.5", at < 5 ? 0 : at - 5)}\n${within("+Inf", at)}`;
+    expect(watched(short)).toMatchObject({ decision: "no-verdict", rule: "p99 > 1000 ms for 60 s" });
+  });
+});
+
 describe("a process that ends", () => {
   it("is a crash while it is gone, and after it came back", () => {
     const crash: RuleTable = [{ metric: "restarts", above: 0, forSeconds: 0, decision: "rollback" }];
