@@ -5,6 +5,7 @@ import { giveToAgent, makeClientKey, sshWords } from "./login.ts";
 import { children, end, identify, namespacePids, type ProcessIdentity, until } from "./processes.ts";
 import { type BoxRecord, boxes, removeBox } from "./records.ts";
 import { check, type Finished, run } from "./run.ts";
+import { SharedLogin } from "./shared-login.ts";
 
 export const address = "10.77.0.2";
 export const clientAddress = "10.77.0.1";
@@ -29,6 +30,7 @@ export class Machine implements Box {
   readonly #state: string;
   readonly #first: number;
   readonly #diskMiB: number;
+  readonly #login: SharedLogin;
 
   constructor(record: BoxRecord, first: number) {
     this.name = record.name;
@@ -37,12 +39,13 @@ export class Machine implements Box {
     this.agentSocket = join(this.#state, "agent.sock");
     this.enter = ["nsenter", `--net=/proc/${first}/ns/net`];
     this.sshCommand = [...this.enter, ...sshWords(this.#state, address)];
+    this.#login = new SharedLogin(this.sshCommand, join(this.#state, `login-${process.pid}.sock`));
     this.#first = first;
     this.#diskMiB = record.diskMiB;
   }
 
-  ssh(command: string, options: CommandOptions = {}): Promise<Finished> {
-    return run([...this.sshCommand, command], options);
+  async ssh(command: string, options: CommandOptions = {}): Promise<Finished> {
+    return run([...(await this.#login.words()), command], options);
   }
 
   async inside(command: string, options: CommandOptions = {}): Promise<Finished> {
@@ -57,6 +60,7 @@ export class Machine implements Box {
     const key = await makeClientKey(this.#state);
     await check([...this.sshCommand, "cat >/root/.ssh/authorized_keys"], { stdin: `${key}\n` });
     await giveToAgent(this.#state);
+    this.#login.close();
   }
 
   async reboot(): Promise<number> {
@@ -65,6 +69,7 @@ export class Machine implements Box {
     // The connection ends with the machine: its exit code says nothing.
     await this.ssh("systemctl reboot", { timeoutSeconds: 120 });
     await until(() => this.#leader() !== before, 120, "the box does not go down for the reboot");
+    this.#login.close();
     await this.waitForLogin();
     return (performance.now() - started) / 1000;
   }
@@ -89,6 +94,7 @@ export class Machine implements Box {
   }
 
   async cutNetwork(): Promise<void> {
+    this.#login.close();
     await check([...this.enter, ...neighbour("replace", address, "box")]);
     await check([...this.#enterCable(), ...neighbour("replace", clientAddress, "eth0")]);
   }
@@ -119,6 +125,7 @@ export class Machine implements Box {
   }
 
   stop(): Promise<void> {
+    this.#login.close();
     return removeBox(this.name);
   }
 
@@ -160,6 +167,7 @@ export class Machine implements Box {
   }
 
   async #killContainer(): Promise<void> {
+    this.#login.close();
     const leader = this.#leader();
     const identity = leader === undefined ? undefined : identify(leader);
     if (identity) await end(identity);
