@@ -177,8 +177,8 @@ function secretValues({ secrets }: ChronoConfig): Record<string, string> {
 
 /** CHR-14, judged while the release bakes; and CHR-9, asked before it is placed. */
 export function chronoPolicy({ environment, chrono: config }: StackConfig): Policy {
-  const probes = ["/", "/health/detailed"];
-  const watched = { rules: chronoRules, probes, outside: outsideOf(config) };
+  // Asked dozens of times a second: /health/detailed would open as many connections to the database.
+  const watched = { rules: chronoRules, probes: ["/"], outside: outsideOf(config) };
   const policy = boxPolicy(environment, bakePolicy(environment, config, watched));
   const connections = declaredConnections(config);
   return Object.keys(connections).length === 0 ? policy : { ...policy, connections };

@@ -218,10 +218,11 @@ function secretValues({ secrets }: TraiderConfig): Record<string, string> {
 
 /** TRD-6, judged while the release bakes; the document verifies for 30 s (TRD-2), production for the longest window. */
 function traiderPolicy({ environment, traider: config }: TraiderStack) {
-  const probes = config.health.checks.map(({ path }) => path);
+  // Asked dozens of times a second: a check that expects a field asks what the service rests on, its database.
+  const light = config.health.checks.filter(({ expect }) => expect === undefined);
   return bakePolicy(environment, config, {
     rules: traiderRules,
-    probes: probes.length > 0 ? probes : ["/"],
+    probes: (light.length > 0 ? light : [config.health]).map(({ path }) => path),
     outside: outsideOf(config),
   });
 }

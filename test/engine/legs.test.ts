@@ -52,7 +52,7 @@ test.each([
   ["edge", "v8", /^v8 v8 v8/, ["v8 v1 v1 v1", "v8 v8 v1 v1", "v8 v8 v8 v8", "v8 v8 v1 v1", "v8 v1 v1 v1"]],
 ])("stopped by hand while the %s's leg is watched: all of it goes back, and the update says who and why", async (leg, version, baking, between) => {
   faults({});
-  systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], leg === "box" ? 60 : 8));
+  systems.edit((document) => document.setIn(["config", "pod:bake", "seconds"], leg === "box" ? 60 : 15));
   const { seen, end } = await watched(version, async (observer) => {
     const released = systems.release("pod", version);
     await observer.until(baking, 240);
