@@ -217,7 +217,7 @@ function secretValues({ secrets }: TraiderConfig): Record<string, string> {
 }
 
 /** TRD-6, judged while the release bakes; the document verifies for 30 s (TRD-2), production for the longest window. */
-function traiderPolicy({ environment, traider: config }: TraiderStack) {
+export function traiderPolicy({ environment, traider: config }: TraiderStack) {
   // Asked dozens of times a second: a check that expects a field asks what the service rests on, its database.
   const light = config.health.checks.filter(({ expect }) => expect === undefined);
   return bakePolicy(environment, config, {

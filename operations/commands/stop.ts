@@ -22,12 +22,20 @@ export const stop: Define = (program, run) => {
         await targets.stop(system, { by: session.who, reason });
         const found = await settled(session, file, system);
         const over = isReachable(found) && found.pending === null;
+        // A cutover that held leaves no failure; one that was stopped always does.
+        const late = over && found.lastFailure === null;
         const seconds = ((Date.now() - began) / 1000).toFixed(1);
         const serving = servingText(found);
-        if (over) session.voice.line(`${system}: stopped, what serves: ${serving} (${seconds} s)`);
+        if (late) {
+          session.voice.error(
+            `${system}: too late, the release was confirmed before the stop reached it; what serves: ${serving}; ` +
+              `\`switchyard flip ${system} --stack ${session.stack}\` leaves it`,
+          );
+        } else if (over) session.voice.line(`${system}: stopped, what serves: ${serving} (${seconds} s)`);
         else
           session.voice.error(`${system} is not back after ${seconds} s: ${serving}; \`switchyard recover\``);
-        session.voice.emit("result", { result: over ? "stopped" : "stuck", system, serving });
+        session.voice.emit("result", { result: late ? "late" : over ? "stopped" : "stuck", system, serving });
+        if (late) return exit.failed;
         await record(session, file, over ? "succeeded" : "stuck", began);
         return over ? exit.ok : exit.stuck;
       }),

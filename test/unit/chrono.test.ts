@@ -104,3 +104,7 @@ test("what the environment declares is of the box's policy, which changes in pla
   const other = { ...production, chrono: { ...chrono, databaseReplicas: 1, redisPersistence: false } };
   expect(chronoManifest(other, "v1.0.0", {})).toEqual(chronoManifest(production, "v1.0.0", {}));
 });
+
+test("requests of our own, dozens a second, go to the page that users open and never to what asks the database", () => {
+  expect(chronoPolicy(production).probes).toEqual(["/"]);
+});

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Failure } from "../../components/rollout/cutover/state.ts";
 import { switchyard } from "../../operations/main.ts";
 import { commitOfTag } from "../../operations/tag.ts";
 import type { Observation, Targets } from "../../operations/targets.ts";
@@ -26,8 +27,9 @@ const observed: Observation = {
   flipped: null,
   serving: [{ door: "chrono-api-8080", release: "v2" }],
 };
+let found: Observation = observed;
 const targets: Targets = {
-  observe: async () => ({ chrono: observed }),
+  observe: async () => ({ chrono: found }),
   flip: async (...words) => {
     flips.push(words);
   },
@@ -52,6 +54,8 @@ const config = `config:
 beforeEach(async () => {
   checkout = await mkdtemp(join(tmpdir(), "switchyard-cli-"));
   flips.length = 0;
+  stops.length = 0;
+  found = observed;
   await writeFile(
     join(checkout, "Pulumi.yaml"),
     "name: trial\nruntime: nodejs\nbackend: { url: 'file://./state' }\n",
@@ -158,7 +162,14 @@ describe("the command line", () => {
 });
 
 describe("stop", () => {
+  const stopped: Failure = {
+    ...{ fingerprint: "333333333333", release: "v3", step: "bake", rule: "emergencyStop" },
+    ...{ measured: "wrong prices (ana)", allowed: "none", journal: [], evidence: "/var/lib/evidence.json" },
+    ...{ at: "2026-01-05T03:00:00.000Z", verdictAt: "2026-01-05T03:00:00.000Z" },
+  };
+
   it("ends the bake on the targets, changes no pins, and says what serves", async () => {
+    found = { ...observed, lastFailure: stopped };
     const { code, out } = await run("stop", "chrono", "--reason", "wrong prices");
     expect(code).toBe(0);
     expect(stops).toEqual([["chrono", { by: expect.stringMatching(/^ana@/), reason: "wrong prices" }]]);
@@ -166,6 +177,16 @@ describe("stop", () => {
       /^chrono: stopped, what serves: v2, confirmed \(chrono-api-8080 v2\) \(\d\.\d s\)\n$/,
     );
     expect(await stackText()).toBe(config);
+  });
+
+  it("says that it came too late where the release was confirmed first, and how to leave it", async () => {
+    const { code, out, err } = await run("stop", "chrono", "--reason", "wrong prices");
+    expect(code).toBe(1);
+    expect(out).toBe("");
+    expect(err).toMatch(/^chrono: too late, the release was confirmed before the stop reached it; /);
+    expect(err).toContain(
+      "what serves: v2, confirmed (chrono-api-8080 v2); `switchyard flip chrono --stack development` leaves it",
+    );
   });
 });
 

@@ -6,7 +6,7 @@ import {
   traiderEnvironment,
   traiderSchema,
 } from "../../stacks/traider.config.ts";
-import { type TraiderStack, traiderLocally, traiderManifest } from "../../stacks/traider.ts";
+import { type TraiderStack, traiderLocally, traiderManifest, traiderPolicy } from "../../stacks/traider.ts";
 
 const digest = (character: string) => `sha256:${character.repeat(64)}`;
 const cluster = { context: "prod", namespace: "traider-prod", bakerImage: `node@${digest("9")}` };
@@ -263,6 +263,14 @@ describe("a release of TRAIDER", () => {
       ],
       [],
     ]);
+  });
+
+  it("is asked as a user asks it dozens of times a second, and never with what its database answers", () => {
+    expect(traiderPolicy(stack).probes).toEqual(["/api/auth/csrf"]);
+    const bare = configOf({
+      health: { path: "/ok", checks: [{ path: "/db", expect: { "database.status": "healthy" } }] },
+    });
+    expect(traiderPolicy(stackOf("production", bare)).probes).toEqual(["/ok"]);
   });
 
   it("stays the same when only its backups' role has another password", () => {
