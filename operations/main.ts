@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { checkService } from "./commands/check-service.ts";
 import { destroy } from "./commands/destroy.ts";
 import { doctor } from "./commands/doctor.ts";
 import { flip } from "./commands/flip.ts";
@@ -35,6 +36,7 @@ const commands: readonly Define[] = [
   start,
   destroy,
   integration,
+  checkService,
 ];
 
 /**

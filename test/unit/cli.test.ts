@@ -95,9 +95,9 @@ describe("the command line", () => {
   it("lists its commands", async () => {
     const { code, out } = await run("--help");
     expect(code).toBe(0);
-    const names = [...out.matchAll(/^ {2}([a-z]+)(?: \[| <|\s)/gm)].map(([, name]) => name);
+    const names = [...out.matchAll(/^ {2}([a-z-]+)(?: \[| <|\s)/gm)].map(([, name]) => name);
     expect(names).toEqual(
-      "up preview release rollback flip stop history status recover doctor start destroy integration help".split(
+      "up preview release rollback flip stop history status recover doctor start destroy integration check-service help".split(
         " ",
       ),
     );

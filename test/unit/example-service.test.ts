@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quantile, readScrape } from "../../components/gates/metrics.ts";
+import { checkContract, checkDrain } from "../../components/gates/service-contract.ts";
 import { overlaps, readActivations } from "../../examples/service/activations.ts";
 import { createRepository, type Repository } from "../../examples/service/repository.ts";
 
@@ -45,6 +46,24 @@ describe.concurrent("the example service", () => {
       });
     }
     expect((await get("/elsewhere")).status).toBe(404);
+  });
+
+  it("keeps the contract that services are held to, also when it is stopped under load", async () => {
+    const { port, child, ended } = await start("v1");
+    const args = { origin: `http://127.0.0.1:${port}`, path: "/", health: "/health", metrics: "/metrics" };
+    const rows = await checkContract({ ...args, counters: ["ftso_submissions_failed_total"] });
+    expect(rows.filter(({ ok }) => !ok)).toEqual([]);
+    expect(rows.map(({ what, found }) => `${what}: ${found}`)).toEqual([
+      ...["health: 200", "requests: 200", "metrics: read", "requests counted: 20 more after 20"],
+      ...["errors told apart: shown", "paths told apart: shown", "latency: bounds up to 10 s"],
+      ...["restarts: shown", "counter ftso_submissions_failed_total: 0"],
+    ]);
+    const stopped = await checkDrain(args, child.pid ?? 0, 20);
+    expect(stopped).toMatchObject([
+      { what: "drain", ok: true, found: expect.stringMatching(/^[1-9]\d* answered, 0 lost$/) },
+      { what: "stop", ok: true },
+    ]);
+    expect(await ended).toBe(0);
   });
 
   it("says how it is, with and without a database", async () => {
