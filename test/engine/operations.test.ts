@@ -28,6 +28,7 @@ describe("releasing, and going back", () => {
     const { code, err } = await project.run("up");
     expect(code).toBe(1);
     expect(err.trim().split("\n")).toEqual([
+      ...["alpha: last 2 journal lines of v1", "  request 812 failed", "  request 813 failed"],
       'alpha: v1 broke the rule "error rate" in bake; there is no earlier good release to go back to, its doors answer 503',
       "  measured  23.1 %, allowed 5 % over 10 s (verdict 2026-11-21T10:00:12.000Z)",
       "  journal   request 812 failed ⏎ request 813 failed",
@@ -87,8 +88,11 @@ describe("releasing, and going back", () => {
     const { code, out, err } = await project.run("up");
     expect(code).toBe(1);
     expect(out).toContain("taking back alpha v3 → v2");
-    expect(err.split("\n")[0]).toBe('alpha: v3 broke the rule "error rate" in bake; taken back to v2');
-    expect(err.split("\n")[4]).toBe(
+    // The journal first: what people read is the end of what was printed.
+    const lines = err.trim().split("\n");
+    expect(lines[0]).toBe("alpha: last 2 journal lines of v3");
+    expect(lines.at(-5)).toBe('alpha: v3 broke the rule "error rate" in bake; taken back to v2');
+    expect(lines.at(-1)).toBe(
       "  serves    v2, confirmed (alpha-api-8080 v2); v3 is marked bad, refused until --allow-bad",
     );
     expect(await project.serves("alpha")).toEqual({ release: "v2", settings: { level: 1 } });
