@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs all tests, as `npm test` does: unit, engine and box, one after the other. Installs what is missing first.
+# Runs the tests, as `npm test` does: unit, engine, box and cluster, one after the other. Installs what is missing first.
 # The last line is `N passed, N failed, N skipped`; a test file that could not run counts as one failed.
-# Arguments go to vitest: `npm test -- --project unit`.
+# Arguments go to vitest, in the place of these four suites: `npm test -- --project unit`.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,7 @@ trap 'rm -rf "$work"' EXIT
 results=$work/results.json
 export NODE_COMPILE_CACHE="$work/compiled"
 code=0
+[ "$#" -gt 0 ] || set -- --project unit --project engine --project box --project cluster
 vitest run --reporter=default --reporter=json --outputFile.json="$results" "$@" || code=$?
 node test/support/count.ts "$results" "$code" || code=1
 exit "$code"

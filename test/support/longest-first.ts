@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take minutes begin before those that take seconds: otherwise the last one runs alone at the end. */
 const longest = [
-  ...["box/environments", "box/chrono-kills", "box/chrono-release", "box/chrono-versions", "box/vault"],
+  ...["box/chrono-kills", "box/chrono-release", "box/chrono-versions", "box/vault"],
   ...["engine/legs", "engine/edge", "engine/traider-production", "engine/command-plugin", "engine/systems"],
   ...["engine/traider-testing", "engine/sanctum-staging", "engine/command-plugin-remote", "unit/local-host"],
 ];
