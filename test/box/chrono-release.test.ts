@@ -204,7 +204,7 @@ describeOnBox("Chrono's releases on a real box", () => {
     load ??= await startLoad({
       enter: chrono.box.enter,
       urls: [`${chrono.apiUrl}/`, `${chrono.apiUrl}/api/prices`],
-      requestsPerSecond: 50,
+      requestsPerSecond: 16,
     });
     return load;
   }

@@ -196,6 +196,7 @@ describeOnBox("SystemdHost", () => {
       urls: [`http://${on.box.address}:8080/`],
       method: "POST",
       body: "x".repeat(500),
+      requestsPerSecond: 30,
     });
     const times: number[] = [];
     let answered = 500;

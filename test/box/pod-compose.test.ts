@@ -220,7 +220,11 @@ describeOnBox("POD's API, a compose project per release (on a stand-in engine)",
   test("v2 goes out and v1 comes back under load, without a failed request and without a migration", async () => {
     const v1 = manifestOf("v1");
     const v2 = manifestOf("v2", { provides: 2 });
-    const load = await startLoad({ enter: box.enter, urls: [`http://${box.address}:8090/api/agents`] });
+    const load = await startLoad({
+      enter: box.enter,
+      urls: [`http://${box.address}:8090/api/agents`],
+      requestsPerSecond: 30,
+    });
     try {
       await place(v2);
       expect(await sql("SELECT count(*) FROM _prisma_migrations WHERE finished")).toBe("2");

@@ -140,7 +140,7 @@ test("no request of a constant load fails across three cutovers and two takings 
       { percent: 50, seconds: 1 },
     ],
   });
-  const load = await startLoad({ urls: [`${trial.front}/`], requestsPerSecond: 40 });
+  const load = await startLoad({ urls: [`${trial.front}/`], requestsPerSecond: 12 });
   try {
     for (const [live, kept, holds] of [
       ["v2", "v1", true],
