@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 
 /** Replaces a file so that a reader, a kill or a power cut sees the old text or the new one, never a part. */
 export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
@@ -25,6 +25,14 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
   } finally {
     await folder.close();
   }
+}
+
+/** Removes a file or folder, and what writers of it left who were killed: that may hold a secret as well. */
+export async function removeDurably(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+  const names = await readdir(dirname(path)).catch(() => []);
+  const left = names.filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith(".partial"));
+  for (const name of left) await rm(join(dirname(path), name), { force: true });
 }
 
 /** The value a file holds as JSON, or null where there is no such file. Throws, naming it, where it holds something else. */

@@ -1,5 +1,5 @@
-import { readFile, rm } from "node:fs/promises";
-import { writeDurably } from "./durable.ts";
+import { readFile } from "node:fs/promises";
+import { removeDurably, writeDurably } from "./durable.ts";
 import { folder } from "./systemd-ground.ts";
 import { mustSystemctl, showUnit } from "./systemd-manager.ts";
 import { commandLine, hardening, toolkitCommand, unitFolder } from "./systemd-unit.ts";
@@ -75,8 +75,8 @@ export async function removeTimer(name: string): Promise<void> {
     await mustSystemctl(["disable", "--now", "--quiet", `${name}.timer`], 60);
     await mustSystemctl(["stop", `${name}.service`], 120);
   }
-  await rm(`${unitFolder}/${name}.timer`, { force: true });
-  await rm(`${unitFolder}/${name}.service`, { force: true });
+  await removeDurably(`${unitFolder}/${name}.timer`);
+  await removeDurably(`${unitFolder}/${name}.service`);
   if (LoadState !== "not-found") await mustSystemctl(["daemon-reload"], 60);
 }
 

@@ -1,7 +1,8 @@
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { Backup } from "../backup.ts";
+import { removeDurably } from "../durable.ts";
 import { exclusively } from "../exclusive.ts";
 import type { Host } from "../host.ts";
 import { installPackages } from "../systemd-ground.ts";
@@ -138,7 +139,7 @@ async function forget(host: Host, system: string): Promise<void> {
     await removeTimer(configuration.name);
   }
   for (const name of ["settings.json", "password", "configuration", "configuration.key", "cache"]) {
-    await rm(join(folder.path, name), { recursive: true, force: true });
+    await removeDurably(join(folder.path, name));
   }
 }
 
