@@ -3,8 +3,9 @@ import LongestFirst from "./test/support/longest-first.ts";
 
 /**
  * Four suites, run one after the other: `unit` uses nothing but this process, `engine` the real Pulumi CLI, `box` real
- * Debian boxes, `cluster` a real Kubernetes node. `long` is run by `npm run test:long` and not by `npm test`. Of `engine` and `box`, two files run at a
- * time: they wait for bakes and boots, and with three a machine of two cores is late for what a test gives seconds.
+ * Debian boxes, `cluster` a real Kubernetes node. A fifth, `long`, is run by `npm run test:long` alone.
+ * Of `engine` and `box`, two files run at a time: they wait for bakes and boots, and with three a machine of two cores is
+ * late for what a test gives seconds.
  * The bounds of tests and hooks are for what hangs: a slow machine, or one that builds an engine first, is none.
  */
 export default defineConfig({
@@ -45,17 +46,6 @@ export default defineConfig({
       },
       {
         test: {
-          name: "long",
-          include: ["test/long/**/*.test.ts"],
-          maxWorkers: 1,
-          testTimeout: 1_200_000,
-          hookTimeout: 1_800_000,
-          globalSetup: ["test/support/engine/global-setup.ts", "test/support/box/global-setup.ts"],
-          sequence: { groupOrder: 4 },
-        },
-      },
-      {
-        test: {
           name: "cluster",
           include: ["test/cluster/**/*.test.ts"],
           maxWorkers: 1,
@@ -63,6 +53,17 @@ export default defineConfig({
           hookTimeout: 1_800_000,
           globalSetup: ["test/support/cluster/global-setup.ts"],
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        test: {
+          name: "long",
+          include: ["test/long/**/*.test.ts"],
+          maxWorkers: 1,
+          testTimeout: 1_200_000,
+          hookTimeout: 1_800_000,
+          globalSetup: ["test/support/engine/global-setup.ts", "test/support/box/global-setup.ts"],
+          sequence: { groupOrder: 4 },
         },
       },
     ],

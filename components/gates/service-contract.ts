@@ -1,5 +1,6 @@
 import { Agent, request } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
+import { identify, isAlive } from "../box/toolkit/process-identity.ts";
 import { ask } from "./ask.ts";
 import { increaseBetween, readScrape, type Scrape } from "./metrics.ts";
 
@@ -28,6 +29,9 @@ export interface ContractRow {
 /** Requests made between the two scrapes. */
 const asked = 20;
 
+/** A front door has moved traffic before a process is ended; what was on its way to it then arrives within this time. */
+const onTheirWayMilliseconds = 100;
+
 /** Every line of the contract that can be seen from outside. Makes 20 requests; changes nothing. */
 export async function checkContract(args: ContractArgs): Promise<ContractRow[]> {
   const { origin, path, health } = args;
@@ -46,18 +50,25 @@ export async function checkContract(args: ContractArgs): Promise<ContractRow[]> 
       good === asked,
       bad ? `${good} of ${asked}, ${statusText(bad)}` : "200",
     ),
-    ...(typeof before === "string" || typeof after === "string"
-      ? [row("metrics", `${args.metrics} answers Prometheus text`, false, String(before))]
-      : metricRows(args, before, after)),
+    ...metricRows(args, before, after),
   ];
 }
 
-function metricRows({ metrics, counters }: ContractArgs, before: Scrape, after: Scrape): ContractRow[] {
+/** @param before What the metrics page said, or why it cannot be read. */
+function metricRows(args: ContractArgs, before: Scrape | string, after: Scrape | string): ContractRow[] {
+  const unread = [before, after].find((one) => typeof one === "string");
+  if (unread !== undefined) return [row("metrics", metricsText(args), false, unread)];
+  return measuredRows(args, before as Scrape, after as Scrape);
+}
+
+const metricsText = ({ metrics }: ContractArgs) => `${metrics} answers Prometheus text`;
+
+function measuredRows(args: ContractArgs, before: Scrape, after: Scrape): ContractRow[] {
   const { requests } = increaseBetween(before, after);
   const bounds = after.latency?.bounds.filter(Number.isFinite) ?? [];
   const shown = (there: boolean) => (there ? "shown" : "not shown");
   return [
-    row("metrics", `${metrics} answers Prometheus text`, true, "read"),
+    row("metrics", metricsText(args), true, "read"),
     row(
       "requests counted",
       `http_requests_total, else http_request_duration_seconds_count, rises with each request`,
@@ -88,7 +99,7 @@ function metricRows({ metrics, counters }: ContractArgs, before: Scrape, after: 
       after.processStart !== null,
       shown(after.processStart !== null),
     ),
-    ...counters.map((name) => {
+    ...args.counters.map((name) => {
       const value = after.counters[name] ?? null;
       return row(`counter ${name}`, "a counter", value !== null, value === null ? "not shown" : `${value}`);
     }),
@@ -107,41 +118,41 @@ async function scrape({ origin, health, metrics, counters }: ContractArgs): Prom
 }
 
 /**
- * Ends the process with SIGTERM while four clients ask it on connections that they keep: what was asked is answered, and
- * the process ends in its time.
+ * Ends the process with SIGTERM while four clients ask it on connections that they keep, and go on for 100 ms: each
+ * request is answered 2xx, and the process ends in its time. @throws where there is no such process
  */
 export async function checkDrain(
   { origin, path }: Pick<ContractArgs, "origin" | "path">,
   pid: number,
   seconds: number,
 ): Promise<ContractRow[]> {
+  const service = await identify(pid);
+  if (service === null) throw new Error(`no process ${pid} runs: --pid takes the pid of the service itself`);
   const lost: string[] = [];
   let answered = 0;
-  let gone = false;
+  let left = Number.POSITIVE_INFINITY;
   const clients = Array.from({ length: 4 }, async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    while (!gone) {
+    while (performance.now() < left) {
       const problem = await once(`${origin}${path}`, agent);
       if (problem === null) answered += 1;
-      // Nobody listens any more: by then a front door leads elsewhere.
-      else if (problem === "ECONNREFUSED") break;
       else lost.push(problem);
     }
     agent.destroy();
   });
   await pause(500);
   const began = performance.now();
+  left = began + onTheirWayMilliseconds;
   process.kill(pid, "SIGTERM");
   const deadline = began + seconds * 1000;
-  while (isAlive(pid) && performance.now() < deadline) await pause(50);
-  gone = true;
-  const ended = !isAlive(pid);
-  await Promise.all(clients);
+  while ((await isAlive(service)) && performance.now() < deadline) await pause(50);
+  const ended = !(await isAlive(service));
   const took = ((performance.now() - began) / 1000).toFixed(1);
+  await Promise.all(clients);
   return [
     row(
       "drain",
-      "after SIGTERM every request that was accepted is answered",
+      "what was asked before SIGTERM or 100 ms after it is answered 2xx",
       lost.length === 0 && answered > 0,
       lost.length === 0 ? `${answered} answered, 0 lost` : `${lost.length} lost: ${lost[0]}`,
     ),
@@ -149,28 +160,23 @@ export async function checkDrain(
   ];
 }
 
-/** One request on the agent's connection; null, or the code of what went wrong. */
+/** One request on the agent's connection; null where it was answered 2xx, else what went wrong. */
 function once(url: string, agent: Agent): Promise<string | null> {
   return new Promise((resolve) => {
     const failed = (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message);
     const sent = request(url, { agent, timeout: 10_000 }, (response) => {
+      const { statusCode = 0 } = response;
       response.resume();
-      response.once("end", () => resolve(response.complete ? null : "answer cut off"));
+      response.once("end", () => {
+        if (!response.complete) resolve("answer cut off");
+        else resolve(statusCode >= 200 && statusCode < 300 ? null : `status ${statusCode}`);
+      });
       response.once("error", failed);
     });
     sent.once("timeout", () => sent.destroy(new Error("no answer in 10 s")));
     sent.once("error", failed);
     sent.end();
   });
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const row = (what: string, expected: string, ok: boolean, found: string): ContractRow => ({

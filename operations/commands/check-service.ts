@@ -29,11 +29,8 @@ export const checkService: Define = (program, run) => {
         const { path, health, metrics, counter: counters, pid, stopSeconds } = options;
         const { checkContract, checkDrain } = await import("../../components/gates/service-contract.ts");
         const origin = originOf(url);
-        const seen = await checkContract({ origin, path, health, metrics, counters });
-        const rows = [
-          ...seen,
-          ...(pid === undefined ? [] : await checkDrain({ origin, path }, pid, stopSeconds)),
-        ];
+        const rows = await checkContract({ origin, path, health, metrics, counters });
+        if (pid !== undefined) rows.push(...(await checkDrain({ origin, path }, pid, stopSeconds)));
         for (const row of rows) voice.line(rowText(row));
         const ok = rows.every((row) => row.ok);
         voice.line(ok ? `${origin} keeps the contract` : `${origin} does not keep the contract`);
@@ -49,10 +46,13 @@ function rowText({ what, found, expected, ok }: ContractRow): string {
 }
 
 function originOf(url: string): string {
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
-    throw new Error(`found "${url}", expected an address such as http://127.0.0.1:3000`);
+  const { protocol, origin, pathname } = URL.parse(url) ?? {};
+  if (origin === undefined || pathname !== "/" || (protocol !== "http:" && protocol !== "https:")) {
+    throw new Error(
+      `found "${url}", expected scheme, host and port such as http://127.0.0.1:3000; a path is given by --path`,
+    );
   }
-  return new URL(url).origin;
+  return origin;
 }
 
 function wholeNumber(text: string): number {

@@ -21,26 +21,37 @@ export const stop: Define = (program, run) => {
         const targets = await session.targets(session.stack, file.config);
         await targets.stop(system, { by: session.who, reason });
         const found = await settled(session, file, system);
-        const over = isReachable(found) && found.pending === null;
-        // A cutover that held leaves no failure; one that was stopped always does.
-        const late = over && found.lastFailure === null;
+        const came = outcomeOf(found);
         const seconds = ((Date.now() - began) / 1000).toFixed(1);
         const serving = servingText(found);
-        if (late) {
-          session.voice.error(
+        const { voice, stack } = session;
+        if (came === "stopped") voice.line(`${system}: stopped, what serves: ${serving} (${seconds} s)`);
+        else if (came === "late") {
+          voice.error(
             `${system}: too late, the release was confirmed before the stop reached it; what serves: ${serving}; ` +
-              `\`switchyard flip ${system} --stack ${session.stack}\` leaves it`,
+              `\`switchyard flip ${system} --stack ${stack}\` leaves it`,
           );
-        } else if (over) session.voice.line(`${system}: stopped, what serves: ${serving} (${seconds} s)`);
-        else
-          session.voice.error(`${system} is not back after ${seconds} s: ${serving}; \`switchyard recover\``);
-        session.voice.emit("result", { result: late ? "late" : over ? "stopped" : "stuck", system, serving });
-        if (late) return exit.failed;
-        await record(session, file, over ? "succeeded" : "stuck", began);
-        return over ? exit.ok : exit.stuck;
+        } else {
+          voice.error(
+            `${system} is not back after ${seconds} s: ${serving}; \`switchyard recover --stack ${stack}\``,
+          );
+        }
+        voice.emit("result", { result: came, system, serving });
+        await record(session, file, ledgerResult[came], began);
+        return exitCode[came];
       }),
     );
 };
+
+type Came = "stopped" | "late" | "stuck";
+const ledgerResult = { stopped: "succeeded", late: "failed", stuck: "stuck" } as const;
+const exitCode = { stopped: exit.ok, late: exit.failed, stuck: exit.stuck } as const;
+
+/** A cutover that held leaves no failure on its target; one that was stopped always does. */
+function outcomeOf(found: Observation | Unreachable | undefined): Came {
+  if (!isReachable(found) || found.pending !== null) return "stuck";
+  return found.lastFailure === null ? "late" : "stopped";
+}
 
 /** What the target says once nothing is open on it, or when the time is over. */
 async function settled(

@@ -1,5 +1,8 @@
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -187,6 +190,31 @@ describe("stop", () => {
     expect(err).toContain(
       "what serves: v2, confirmed (chrono-api-8080 v2); `switchyard flip chrono --stack development` leaves it",
     );
+  });
+});
+
+describe("check-service", () => {
+  it("says each line of the contract with what was found, and what was expected where it is broken", async () => {
+    const server = createServer((_, response) => response.end("well")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, out } = await run("check-service", origin).finally(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    expect(code).toBe(1);
+    expect(out.split("\n").slice(0, 2)).toEqual(["✓ health               200", "✓ requests             200"]);
+    expect(out).toContain("✗ metrics              not Prometheus text");
+    expect(out).toContain("expected: /metrics answers Prometheus text");
+    expect(out).toContain(`${origin} does not keep the contract\n`);
+  });
+
+  it.each(["127.0.0.1:3000", "ftp://127.0.0.1", "http://127.0.0.1:3000/api"])("refuses %s", async (url) => {
+    expect(await run("check-service", url)).toEqual({
+      code: 1,
+      out: "",
+      err: `found "${url}", expected scheme, host and port such as http://127.0.0.1:3000; a path is given by --path\n`,
+    });
   });
 });
 

@@ -1,9 +1,9 @@
-import { readdir, readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import type { DoorTotals } from "../../gates/seen.ts";
-import { writeDurably } from "./durable.ts";
+import { removeDurably, writeDurably } from "./durable.ts";
 import { adminSocket, doorConfig, doorsFolder, readDoorConfig } from "./haproxy-config.ts";
 import { doorBackend, doorTotalsOf, drainDoorOf, pointDoorAt } from "./haproxy-door.ts";
 import { DoorShutError } from "./haproxy-socket.ts";
@@ -107,7 +107,7 @@ export class SystemdHost implements Host {
 
   async removeUnit(name: string): Promise<void> {
     await this.stopUnit(name);
-    await rm(unitPath(name), { force: true });
+    await removeDurably(unitPath(name));
     const { LoadState } = await showUnit(`${name}.service`, ["LoadState"]);
     if (LoadState !== "not-found") await mustSystemctl(["daemon-reload"], 60);
   }
@@ -135,7 +135,7 @@ export class SystemdHost implements Host {
     await disable(doorUnit(door.name));
     await mustSystemctl(["stop", doorUnit(door.name)], 30);
     await systemctl(["reset-failed", doorUnit(door.name)]);
-    await rm(doorPath(door.name), { force: true });
+    await removeDurably(doorPath(door.name));
   }
 
   async doorServes(door: Door): Promise<Backend | null> {

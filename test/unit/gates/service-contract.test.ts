@@ -75,32 +75,79 @@ test("nobody answers", async () => {
   ]);
 });
 
+test("a metrics page that breaks between the two looks", async () => {
+  let looks = 0;
+  const origin = await serve(({ url }, response) => {
+    if (url === "/metrics") response.statusCode = looks++ === 0 ? 200 : 500;
+    response.end(url === "/metrics" ? 'http_requests_total{status="200",path="/"} 7\n' : "well");
+  });
+  expect(await broken(origin)).toEqual(["metrics: 500"]);
+});
+
+/** What is said of a program, with `server` in it, that is ended under load. */
+async function ended(program: string, seconds: number) {
+  const listen = 'server.listen(0,"127.0.0.1",()=>console.log(server.address().port))';
+  const child = spawn(process.execPath, ["-e", `const http=require("http");${program};${listen}`], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const [port] = await once(child.stdout, "data");
+    return await checkDrain(
+      { origin: `http://127.0.0.1:${String(port).trim()}`, path: "/" },
+      child.pid!,
+      seconds,
+    );
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
 test("a service that ends with its requests unanswered", async () => {
-  const program =
-    'require("http").createServer((q,r)=>setTimeout(()=>r.end("late"),100)).listen(0,"127.0.0.1",function(){console.log(this.address().port)})';
-  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
-  const [port] = await once(child.stdout, "data");
-  const origin = `http://127.0.0.1:${String(port).trim()}`;
-  const [drain, stop] = await checkDrain({ origin, path: "/" }, child.pid ?? 0, 10);
+  const [drain, stop] = await ended(
+    'const server=http.createServer((q,r)=>setTimeout(()=>r.end("late"),100))',
+    10,
+  );
   expect(drain).toMatchObject({ ok: false, found: expect.stringMatching(/^[1-9]\d* lost: ECONNRESET$/) });
   expect(stop).toMatchObject({ ok: true });
 });
 
+test("a service that stops listening at once, though it finishes what it has", async () => {
+  const [drain, stop] = await ended(
+    'const server=http.createServer((q,r)=>{if(off)r.setHeader("connection","close");r.end("ok")});let off=false;' +
+      'process.on("SIGTERM",()=>{off=true;server.close()})',
+    10,
+  );
+  expect(drain).toMatchObject({ ok: false, found: expect.stringMatching(/^[1-9]\d* lost: ECONNRE/) });
+  expect(stop).toMatchObject({ ok: true });
+});
+
+test("a service that answers 503 while it drains", async () => {
+  const [drain, stop] = await ended(
+    "let off=false;const server=http.createServer((q,r)=>{r.statusCode=off?503:200;r.end()});" +
+      'process.on("SIGTERM",()=>{off=true;setTimeout(()=>process.exit(0),300)})',
+    10,
+  );
+  expect(drain).toMatchObject({ ok: false, found: expect.stringMatching(/^[1-9]\d* lost: status 503$/) });
+  expect(stop).toMatchObject({ ok: true });
+});
+
 test("a service that does not end", async () => {
-  const program =
-    'process.on("SIGTERM",()=>{});require("http").createServer((q,r)=>r.end("ok")).listen(0,"127.0.0.1",function(){console.log(this.address().port)})';
-  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
-  try {
-    const [port] = await once(child.stdout, "data");
-    const origin = `http://127.0.0.1:${String(port).trim()}`;
-    const [drain, stop] = await checkDrain({ origin, path: "/" }, child.pid ?? 0, 1);
-    expect(drain).toMatchObject({ ok: true });
-    expect(stop).toMatchObject({
-      ok: false,
-      found: "still runs",
-      expected: "the process ends within 1 s of SIGTERM",
-    });
-  } finally {
-    child.kill("SIGKILL");
-  }
+  const [drain, stop] = await ended(
+    'process.on("SIGTERM",()=>{});const server=http.createServer((q,r)=>r.end("ok"))',
+    1,
+  );
+  expect(drain).toMatchObject({ ok: true });
+  expect(stop).toMatchObject({
+    ok: false,
+    found: "still runs",
+    expected: "the process ends within 1 s of SIGTERM",
+  });
+});
+
+test("a process that is not there is ended by nobody", async () => {
+  const child = spawn(process.execPath, ["-e", ""]);
+  await once(child, "exit");
+  await expect(checkDrain({ origin: "http://127.0.0.1:1", path: "/" }, child.pid!, 1)).rejects.toThrow(
+    `no process ${child.pid} runs: --pid takes the pid of the service itself`,
+  );
 });
