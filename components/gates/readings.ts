@@ -17,10 +17,16 @@ export interface Traffic {
   readonly latency: Latency | null;
 }
 
-/** A service's histogram, or the exact seconds of our own requests where it has none. */
+/** A service's histogram, or the seconds that each of our own requests took. */
 export type Latency =
   | { readonly kind: "histogram"; readonly histogram: Histogram }
-  | { readonly kind: "exact"; readonly seconds: readonly number[] };
+  | { readonly kind: "exact"; readonly seconds: readonly Span[] };
+
+/** What an answer took, in seconds. The two differ where the asking process was late itself (own-delay.ts). */
+export interface Span {
+  readonly atLeast: number;
+  readonly atMost: number;
+}
 
 /** A figure at a moment. */
 export interface Point {

@@ -1,5 +1,5 @@
 import { addHistograms, type Histogram, type Increase, increaseBetween, type Scrape } from "./metrics.ts";
-import type { Latency, Point, Traffic } from "./readings.ts";
+import type { Latency, Point, Span, Traffic } from "./readings.ts";
 import type { Reading } from "./rules.ts";
 import type { Source } from "./traffic-watch.ts";
 
@@ -26,6 +26,8 @@ export interface Probe {
   /** HTTP status; null when no answer came. */
   readonly status: number | null;
   readonly seconds: number;
+  /** Of `seconds`, how many may be the asking process' own. @default 0 */
+  readonly ownSeconds?: number;
   /** Why it is not ok, for messages. */
   readonly detail?: string;
 }
@@ -150,8 +152,12 @@ function addProbes(seen: Seen, probes: readonly Probe[], from: number, at: numbe
   seen.requestProbes += requests.length;
   seen.failedRequestProbes += errors.length;
   if (requests.length === 0) return null;
-  const latency: Latency = { kind: "exact", seconds: requests.map((probe) => probe.seconds) };
+  const latency: Latency = { kind: "exact", seconds: requests.map(spanOf) };
   return { from, to: at, requests: requests.length, own: 0, errors: errors.length, latency };
+}
+
+function spanOf({ seconds, ownSeconds = 0 }: Probe): Span {
+  return { atLeast: seconds - ownSeconds, atMost: seconds };
 }
 
 /** Totals that fall are those of a front door that was started again. */

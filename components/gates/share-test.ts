@@ -118,8 +118,10 @@ export class ShareTest {
     const weight = (counts: Counts) => weigh(counts, allowed, badShare(allowed));
     // Of a round that took longer, all that fails may have failed in one second; what is beyond that has not.
     const beyond = { requests: second.requests, bad: second.bad - partOf(second, 1000).bad };
-    const most = mostOfASecond + (beyond.bad > 0 ? Math.max(0, weight(beyond)) : 0);
-    return Math.max(0, this.sum + Math.min(most, weight(second)));
+    const furtherSeconds = Math.max(0, (second.to - second.from) / 1000 - 1);
+    const furtherMost = mostOfASecond * furtherSeconds;
+    const further = beyond.bad > 0 ? Math.min(furtherMost, Math.max(0, weight(beyond))) : 0;
+    return Math.max(0, this.sum + Math.min(mostOfASecond + further, weight(second)));
   }
 
   private rememberWorst(): void {

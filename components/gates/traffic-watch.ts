@@ -15,6 +15,8 @@ export class TrafficWatch {
   private readonly tests: ReadonlyMap<Rule, ShareTest>;
   private readonly latency = new LatencyCounts();
   private readonly unknown = new Map<Rule, string>();
+  /** Requests of each rule that are not counted: this process was too busy to time them. */
+  private readonly unclear = new Map<Rule, number>();
   private lastAt: number | null = null;
 
   /** @param fitted see ShareTestOptions */
@@ -37,15 +39,18 @@ export class TrafficWatch {
     if (traffic.latency) this.latency.add(traffic.latency);
     if (traffic.requests === 0) return;
     for (const [rule, test] of this.tests) {
-      const bad = badRequests(rule, traffic);
-      if (typeof bad === "string") {
-        this.unknown.set(rule, bad);
+      const counted = badRequests(rule, traffic);
+      if (typeof counted === "string") {
+        this.unknown.set(rule, counted);
         continue;
       }
+      const { bad, unclear } = counted;
+      if (unclear > 0) this.unclear.set(rule, (this.unclear.get(rule) ?? 0) + unclear);
       // A replica that had nothing to show yet is measured from now on; requests in an open bucket stay unknown.
       if (this.unknown.get(rule) !== openBucket) this.unknown.delete(rule);
       // Errors among our own health checks are errors too.
-      if (requests > 0 || bad > 0) test.add({ from, to, requests: Math.max(requests, bad), bad });
+      const clear = Math.max(requests - unclear, bad);
+      if (clear > 0) test.add({ from, to, requests: clear, bad });
     }
     if (requests > 0) this.lastAt = to;
   }
@@ -58,7 +63,12 @@ export class TrafficWatch {
     const judged = { value, atLeast, brokenAt, requests, bad, sees: () => test.sees() };
     if (state === "broken") return { ...judged, state, reason: null };
     if (requests === 0 || this.lastAt === null) {
-      return { ...judged, value: null, state: "unmeasured", reason: this.unknown.get(rule) ?? "no requests" };
+      return {
+        ...judged,
+        value: null,
+        state: "unmeasured",
+        reason: this.unknown.get(rule) ?? this.tooBusy(rule, "no requests"),
+      };
     }
     const unknown = this.unknown.get(rule);
     if (unknown !== undefined) return { ...judged, state: "unmeasured", reason: unknown };
@@ -68,7 +78,7 @@ export class TrafficWatch {
     }
     if (state === "above") return { ...judged, state: "unsettled", reason: "above at this moment" };
     if (state === "held") return { ...judged, state, reason: null };
-    return { ...judged, state: "unmeasured", reason: "too few requests to tell" };
+    return { ...judged, state: "unmeasured", reason: this.tooBusy(rule, "too few requests to tell") };
   }
 
   /** As plain JSON. */
@@ -81,11 +91,17 @@ export class TrafficWatch {
         decision: rule.decision,
         requests,
         bad,
+        notTimed: this.unclear.get(rule) ?? 0,
         state,
         sees: test.sees(),
       };
     });
     return { source: this.source, rules };
+  }
+
+  private tooBusy(rule: Rule, reason: string): string {
+    const unclear = this.unclear.get(rule) ?? 0;
+    return unclear === 0 ? reason : `${reason} (${unclear} more not timed: this machine was too busy)`;
   }
 
   private value(rule: Rule, bad: number, requests: number) {
@@ -94,13 +110,21 @@ export class TrafficWatch {
   }
 }
 
-/** Requests that count against the rule, or why nobody knows how many do. */
-function badRequests(rule: Rule, { errors, latency }: Traffic): number | string {
-  if (rule.metric === "errorRate") return errors ?? "the service does not tell its errors";
+/** Requests that count against the rule and those that nobody can tell of, or why it cannot be judged at all. */
+function badRequests(
+  rule: Rule,
+  { errors, latency }: Traffic,
+): { readonly bad: number; readonly unclear: number } | string {
+  if (rule.metric === "errorRate") {
+    return errors === null ? "the service does not tell its errors" : { bad: errors, unclear: 0 };
+  }
   if (latency === null) return "the service does not tell its latency";
-  if (latency.kind === "exact") return latency.seconds.filter((seconds) => seconds > rule.above).length;
+  if (latency.kind === "exact") {
+    const bad = latency.seconds.filter(({ atLeast }) => atLeast > rule.above).length;
+    return { bad, unclear: latency.seconds.filter(({ atMost }) => atMost > rule.above).length - bad };
+  }
   const { slower, unknown } = slowerThan(latency.histogram, rule.above);
-  return unknown > 0 ? openBucket : slower;
+  return unknown > 0 ? openBucket : { bad: slower, unclear: 0 };
 }
 
 const openBucket = "the histogram's last bound is below what is allowed";
@@ -111,8 +135,8 @@ class LatencyCounts {
 
   add(latency: Latency): void {
     if (latency.kind === "exact") {
-      for (const seconds of latency.seconds) {
-        const step = ownStep(seconds);
+      for (const { atLeast } of latency.seconds) {
+        const step = ownStep(atLeast);
         this.count(ownBound(step), 1);
         this.count(ownBound(step - 1), 0);
       }

@@ -5,8 +5,8 @@ import { type Answer, ask } from "../../gates/ask.ts";
 /** One request to a process on this box. Never throws; never waits longer than `seconds`. */
 export async function probe(port: number, path: string, seconds = 5): Promise<Answer> {
   const answer = await ask(`http://127.0.0.1:${port}${path}`, { seconds });
-  const { ok, status, milliseconds, detail } = answer;
-  return { ok, status, milliseconds, detail };
+  const { ok, status, milliseconds, ownMilliseconds, detail } = answer;
+  return { ok, status, milliseconds, ownMilliseconds, detail };
 }
 
 /** Asks until the answer is good, at most `seconds`; returns the last answer. */

@@ -68,6 +68,31 @@ describe("a share of requests, 1 % allowed", () => {
     }
   });
 
+  it("is not broken by one round of two seconds in which everything was late: a stalled machine is one burst", () => {
+    const test = new ShareTest({ allowed: 0.05, fitted: true });
+    const rounds = [
+      { from: 0, to: 1000, requests: 60, bad: 0 },
+      { from: 1000, to: 3000, requests: 35, bad: 34 },
+      ...Array.from({ length: 10 }, (_, second) => ({
+        from: 3000 + second * 1000,
+        to: 4000 + second * 1000,
+        requests: 60,
+        bad: 0,
+      })),
+    ];
+    for (const round of rounds) {
+      test.add(round);
+      expect(test.judge(false).brokenAt).toBeNull();
+    }
+    expect(test.judge(true).state).toBe("held");
+  });
+
+  it("is broken by one round of five seconds in which everything failed: it is too long for a burst", () => {
+    const test = new ShareTest({ allowed: 0.05, fitted: false });
+    test.add({ from: 0, to: 5000, requests: 150, bad: 150 });
+    expect(test.judge(false).state).toBe("broken");
+  });
+
   it("is broken by two such seconds apart from each other: one of them is forgiven", () => {
     const seconds = [
       ...times(20, 240, 0),
