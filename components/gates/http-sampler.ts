@@ -106,8 +106,9 @@ export class HttpSampler implements Sampler {
     path: string,
     processes: readonly string[],
   ): Promise<InstanceScrapes> {
+    // Where our own requests ask the health path for want of another, it is traffic.
     const options: ScrapeOptions = {
-      ownPaths: [service.health, path],
+      ownPaths: [service.health, path].filter((one) => !this.args.probes.paths.includes(one)),
       ...namedMetrics(this.args.rules),
     };
     const scrapes = await Promise.all(
