@@ -91,13 +91,13 @@ export class ShareTest {
   /** @param over the watch has had its whole time, so what it measured over it decides as well */
   judge(over: boolean): ShareJudgement {
     const { allowed, fitted } = this.options;
-    const { requests } = this.total;
     const rest = minus(this.total, this.worst);
     const share = rest.requests > 0 ? rest.bad / rest.requests : 0;
     const surelyAbove = share > allowed && rest.requests * information(share, allowed / 2) >= certain;
     if (over && surelyAbove) this.brokenAt ??= this.lastAt;
-    const excluded = fitted ? tellable(requests, allowed) : badShare(allowed);
-    const held = excluded !== null && weigh({ requests, bad: rest.bad }, allowed, excluded) <= holdAt;
+    // What is forgiven says nothing for the release either: a watch as long as one burst has seen nothing.
+    const excluded = fitted ? tellable(rest.requests, allowed) : badShare(allowed);
+    const held = excluded !== null && weigh(rest, allowed, excluded) <= holdAt;
     const turning = this.second !== null && this.sumWith(this.second) >= turningBad;
     const state = () => {
       if (this.brokenAt !== null) return "broken";
@@ -193,11 +193,12 @@ export interface Watched extends ShareTestOptions {
 
 /** The smallest share of bad requests that such a watch holds in fewer than one of a hundred cases; null: none. */
 export function visible({ requests, seconds, allowed, fitted }: Watched): number | null {
-  const excluded = fitted ? tellable(requests, allowed) : badShare(allowed);
-  if (excluded === null) return null;
-  const most = mostBad(requests, allowed, excluded);
-  if (most < 0) return null;
   const aSecond = requests / Math.max(1, seconds);
+  const beside = Math.max(0, requests - (aSecond * burstMilliseconds) / 1000);
+  const excluded = fitted ? tellable(beside, allowed) : badShare(allowed);
+  if (excluded === null) return null;
+  const most = mostBad(beside, allowed, excluded);
+  if (most < 0) return null;
   const sees = (share: number) => atMost(most + Math.ceil(2 * aSecond * share) + 1, requests, share) <= 0.01;
   return sees(0.999) ? bisect(allowed / 2, 0.999, sees) : null;
 }

@@ -342,7 +342,7 @@ process_resident_memory_bytes ${memory}`;
     }
     expect(observation.verdict()).toMatchObject({ decision: "ok" });
     expect(observation.verdict().lines[0]!.text).toBe(
-      "errorRate 2.5 % ≤ 5 % over 20 s (api, 20 of 800 requests, sees 7.81 % with 99 %)",
+      "errorRate 2.5 % ≤ 5 % over 20 s (api, 20 of 800 requests, sees 7.24 % with 99 %)",
     );
   });
 
@@ -395,8 +395,8 @@ describe("the evidence", () => {
         brokenAt: 50,
       },
       rules: [
-        "errorRate 13.3 % > 1 % over 60 s (api, 2400 of 18000 requests, sees 1.29 % with 99 %, rollback)",
-        "p99 99 ms ≤ 1000 ms over 60 s (api, 0 of 18000 requests, sees 1.29 % slower with 99 %)",
+        "errorRate 13.3 % > 1 % over 60 s (api, 2400 of 18000 requests, sees 1.26 % with 99 %, rollback)",
+        "p99 99 ms ≤ 1000 ms over 60 s (api, 0 of 18000 requests, sees 1.26 % slower with 99 %)",
         `counter:${counter} 0 ≤ 0 (api)`,
         `rises:${submitted} 18 > 0 (api)`,
         "restarts 0 ≤ 0 (api)",

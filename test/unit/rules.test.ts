@@ -231,12 +231,12 @@ describe("what a bake sees with nothing but its own requests", () => {
 
   it("follows from the table and the bake's time, and is said", () => {
     expect(bakeSight(policy(chronoRules, "production"))).toBe(
-      "65 s, 39 requests/s of our own; with 99 % it sees 1.6 % of errors (allowed 1 %), " +
-        "1.6 % of requests slower than 1 s (allowed 1 %)",
+      "65 s, 39 requests/s of our own; with 99 % it sees 1.5 % of errors (allowed 1 %), " +
+        "1.5 % of requests slower than 1 s (allowed 1 %)",
     );
     expect(bakeSight(policy(traiderRules, "production"), true)).toBe(
-      "15 s, 30 requests/s of our own; with 99 % it sees 9.4 % of errors (allowed 5 %), " +
-        "9.4 % of requests slower than 1 s (allowed 5 %)",
+      "15 s, 30 requests/s of our own; with 99 % it sees 8.6 % of errors (allowed 5 %), " +
+        "8.6 % of requests slower than 1 s (allowed 5 %)",
     );
     expect(bakeSight({ ...policy(chronoRules, "staging"), bakeSeconds: 10, probesPerSecond: 1 })).toBe(
       "10 s, 1 requests/s of our own; too few requests to see errors, requests slower than 1 s",

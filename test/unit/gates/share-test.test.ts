@@ -87,6 +87,14 @@ describe("a share of requests, 1 % allowed", () => {
     expect(test.judge(true).state).toBe("held");
   });
 
+  it("is not held by a watch that is no longer than one burst: every fifth request may be bad for good", () => {
+    const test = new ShareTest({ allowed: 0.05, fitted: true });
+    test.add({ from: 0, to: 2000, requests: 60, bad: 12 });
+    expect(test.judge(true).state).toBe("too few");
+    test.add({ from: 2000, to: 4000, requests: 60, bad: 12 });
+    expect(test.judge(true).state).toBe("broken");
+  });
+
   it("is broken by one round of five seconds in which everything failed: it is too long for a burst", () => {
     const test = new ShareTest({ allowed: 0.05, fitted: false });
     test.add({ from: 0, to: 5000, requests: 150, bad: 150 });
@@ -136,9 +144,9 @@ describe("what a watch sees", () => {
   it("is the smallest share that it would hold less than once in a hundred times", () => {
     const sees = (requests: number, seconds: number, allowed: number, fitted = false) =>
       visible({ requests, seconds, allowed, fitted })?.toFixed(3) ?? null;
-    expect(sees(2535, 65, 0.01)).toBe("0.016");
+    expect(sees(2535, 65, 0.01)).toBe("0.015");
     expect(sees(130, 65, 0.01)).toBe(null);
     expect(sees(9150, 305, 0.05)).toBe("0.060");
-    expect(sees(585, 15, 0.01, true)).toBe("0.041");
+    expect(sees(585, 15, 0.01, true)).toBe("0.036");
   });
 });
