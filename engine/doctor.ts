@@ -3,9 +3,10 @@ import { execFile } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { shellCommand } from "../components/box/quote.ts";
 import { environmentOf } from "../components/rollout/environment.ts";
 import { checkout, type Environment } from "./checkout.ts";
-import { arrangement, guarded, nodeFolder, oldestNode } from "./environment.ts";
+import { arrangement, guarded, loopbackWithoutProxy, nodeFolder, oldestNode } from "./environment.ts";
 import { findGenerator } from "./generator.ts";
 import { type Found, findEngine, type Located } from "./locate.ts";
 import { oldestCli, pins } from "./pins.ts";
@@ -234,17 +235,19 @@ async function exportLines(
 ): Promise<readonly string[]> {
   if (cli === undefined || host === undefined) return [];
   const { first, last } = await arrangement(cli, host, plugins, stack);
-  const path = [...first.map(quoted), '"$PATH"', ...last.map(quoted)].join(delimiter);
+  const path = [
+    ...first.map((one) => shellCommand(one)),
+    '"$PATH"',
+    ...last.map((one) => shellCommand(one)),
+  ].join(delimiter);
   const passphrase = env.PULUMI_CONFIG_PASSPHRASE ?? env.PULUMI_CONFIG_PASSPHRASE_FILE;
   const development =
     environmentOf(stack) === "development" && passphrase === undefined
       ? ["export PULUMI_CONFIG_PASSPHRASE="]
       : [];
   const offline = last.length > 0 ? ["export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true"] : [];
-  return [`export PATH=${path}`, ...development, ...offline];
-}
-
-/** One word for a POSIX shell; left bare where it needs no quotes. */
-function quoted(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+  const proxied = Object.entries(loopbackWithoutProxy(env)).map(
+    ([name, value]) => `export ${name}=${shellCommand(value ?? "")}`,
+  );
+  return [`export PATH=${path}`, ...development, ...offline, ...proxied];
 }

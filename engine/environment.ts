@@ -36,6 +36,7 @@ export interface EngineEnvironment {
  * Finds the engine, builds it where it must, and says how to run it. What the caller's environment sets stays as it is.
  * - PATH: this project's Node, the CLI, the language host, what was there, the stand-in last (a vendor's wins); in a
  *   test that asks for the recorder, that one before everything.
+ * - no_grpc_proxy, where a proxy is set: the engine and what it starts talk to each other over loopback.
  * - `development`: a backend in the checkout, an empty passphrase, no looking for plugins in the network.
  * @throws with what to do when no engine can be found or built, or the recorder is asked for and may not run
  */
@@ -52,6 +53,7 @@ export async function engineEnvironment(options: EngineOptions = {}): Promise<En
       PULUMI_SKIP_UPDATE_CHECK: "true",
       ...(environmentOf(options.stack) === "development" ? await developmentDefaults(env) : {}),
       ...(looksForPlugins(options.stack, standIns) ? {} : offline),
+      ...loopbackWithoutProxy(env),
     },
     standIns,
   };
@@ -106,6 +108,13 @@ async function developmentDefaults(env: Environment): Promise<Environment> {
     own.PULUMI_CONFIG_PASSPHRASE = "";
   }
   return own;
+}
+
+/** The gRPC library sends even loopback to a proxy: behind one the program would not reach its own engine. */
+export function loopbackWithoutProxy(env: Environment): Environment {
+  if (!env.grpc_proxy && !env.https_proxy && !env.http_proxy) return {};
+  const others = env.no_grpc_proxy || env.no_proxy;
+  return { no_grpc_proxy: [...(others ? [others] : []), "127.0.0.1", "localhost"].join(",") };
 }
 
 const offline = { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true" };

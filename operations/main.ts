@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { Command, CommanderError } from "commander";
 import { checkService } from "./commands/check-service.ts";
 import { destroy } from "./commands/destroy.ts";
@@ -110,7 +111,7 @@ function createProgram({ environment, stdout, stderr }: Surroundings, run: Run):
 
 /** What the machine this runs on gives. */
 export async function realSurroundings(): Promise<Surroundings> {
-  const checkout = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+  const checkout = dirname(import.meta.dirname);
   return {
     checkout,
     environment: process.env,

@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { local } from "@pulumi/command";
+import { shellCommand } from "../components/box/quote.ts";
 
-const service = new URL("../examples/service/", import.meta.url);
-const worker = new URL("../examples/worker/", import.meta.url);
+const service = join(import.meta.dirname, "../examples/service");
+const worker = join(import.meta.dirname, "../examples/worker");
 
 /** Folder of the example Worker's built versions, as the development stack's config names it. */
 const workers = ".switchyard/workers";
@@ -13,7 +14,7 @@ const workers = ".switchyard/workers";
 /** The git repository that development deploys from: the example service with its tags; made again when it changes. */
 export function exampleRepository(path: string): local.Command {
   return new local.Command("example-repository", {
-    create: `engine/node.sh examples/service/create-repository.ts ${path}`,
+    create: shellCommand("engine/node.sh", "examples/service/create-repository.ts", path),
     stdin: hashOfFolder(service),
     logging: local.Logging.None,
   });
@@ -32,12 +33,12 @@ export async function exampleWorkers(): Promise<void> {
   await writeFile(mark, wanted);
 }
 
-function hashOfFolder(folder: URL): string {
+function hashOfFolder(folder: string): string {
   const hash = createHash("sha256");
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
     entry.isFile(),
   );
   const paths = files.map(({ parentPath, name }) => `${parentPath}/${name}`).sort();
-  for (const path of paths) hash.update(path.slice(folder.pathname.length - 1)).update(readFileSync(path));
+  for (const path of paths) hash.update(`/${relative(folder, path)}`).update(readFileSync(path));
   return hash.digest("hex");
 }

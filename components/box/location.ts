@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { Client } from "ssh2";
 import type { BoxConfig } from "../../stacks/config/box.ts";
 import { UnreachableError } from "../rollout/leg.ts";
@@ -88,7 +89,7 @@ function runLocally(words: readonly string[], stdin: string, seconds: number): P
   });
 }
 
-const checkout = new URL("../..", import.meta.url).pathname;
+const checkout = join(import.meta.dirname, "../..");
 
 function runOverSsh(
   location: Exclude<Location, "local">,

@@ -10,14 +10,12 @@ export interface ToolkitBundle {
   readonly installer: string;
 }
 
-const here = new URL(".", import.meta.url).pathname;
-
 export async function bundleToolkit(): Promise<ToolkitBundle> {
   const program = Buffer.from(await bundle(new URL("toolkit/main.ts", import.meta.url)));
   const sha256 = createHash("sha256").update(program).digest("hex");
   // The engine keeps it twice and writes its whole state after every step: small is fast there.
   const encoded = gzipSync(program, { level: 9 }).toString("base64").replace(/.{76}/g, "$&\n");
-  const script = readFileSync(`${here}install-toolkit.sh`, "utf8");
+  const script = readFileSync(new URL("install-toolkit.sh", import.meta.url), "utf8");
   return {
     sha256,
     installer: `sha256=${sha256}\n${script}\ninstall_toolkit <<'BUNDLE'\n${encoded}\nBUNDLE\n`,

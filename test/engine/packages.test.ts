@@ -71,7 +71,7 @@ function npmPackage(name: "cli" | "sdk", tag: string, more: Partial<PackageSpec>
 /** Runs a verb as the engine's Command does. */
 function verb(name: string, spec: PackageSpec, env: NodeJS.ProcessEnv = environment): Promise<Ended> {
   const child = spawn("engine/node.sh", ["components/packages/main.ts", name], {
-    cwd: new URL("../..", import.meta.url).pathname,
+    cwd: join(import.meta.dirname, "../.."),
     env: { ...process.env, ...env },
     stdio: ["pipe", "pipe", "pipe"],
   });

@@ -84,6 +84,21 @@ describe("the environment of the engine", () => {
     expect(await pick(undefined)).toEqual({});
   });
 
+  it("sends nothing on loopback to a proxy, and keeps what the user lets past it", async () => {
+    await installed();
+    const past = async (extra: Record<string, string>) => {
+      const { environment } = await engineEnvironment({ env: { ...env, ...extra }, progress: neverBuild });
+      return environment.no_grpc_proxy;
+    };
+    expect(await past({})).toBeUndefined();
+    expect(await past({ http_proxy: "http://proxy:3128" })).toBe("127.0.0.1,localhost");
+    const inside = { https_proxy: "http://proxy:3128", no_proxy: "git.inside" };
+    expect(await past(inside)).toBe("git.inside,127.0.0.1,localhost");
+    expect(await past({ ...inside, no_grpc_proxy: "10.0.0.0/8" })).toBe("10.0.0.0/8,127.0.0.1,localhost");
+    const { exports } = await diagnose({ ...env, http_proxy: "http://proxy:3128" }, "development");
+    expect(exports).toContain("export no_grpc_proxy=127.0.0.1,localhost");
+  });
+
   it.each([
     ...["testing", "staging", "production", "organization/switchyard/production"],
   ])("has no stand-in in %s, even one that PATH names", async (stack) => {

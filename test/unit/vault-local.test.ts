@@ -20,7 +20,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 /** Runs a verb of the local box, where PATH has nothing but what its script needs. */
 function verb(words: readonly string[], input: unknown) {
   const { status, stdout, stderr } = spawnSync("components/box/switchyard-box.sh", words, {
-    cwd: new URL("../..", import.meta.url).pathname,
+    cwd: join(import.meta.dirname, "../.."),
     env: { PATH: root, HOME: root, SWITCHYARD_BOX_ROOT: join(root, "box") },
     input: JSON.stringify(input),
     encoding: "utf8",

@@ -4,7 +4,7 @@ import { socketPath } from "../../box/supervisor/places.ts";
 /** The address of the edge of development, in the place of Cloudflare's API. */
 export const localApi = "local";
 
-const checkout = new URL("../../..", import.meta.url).pathname;
+const checkout = join(import.meta.dirname, "../../..");
 
 /** Folder of all that the edge target keeps on this machine; SWITCHYARD_EDGE_ROOT names another one. */
 export function edgeRoot(): string {

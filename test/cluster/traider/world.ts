@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import type { ClusterApi } from "../../../components/cluster/api.ts";
 import { bundleBaker } from "../../../components/cluster/bundle.ts";
@@ -46,7 +47,7 @@ export interface VerbResult {
   readonly stderr: string;
 }
 
-const checkout = new URL("../../..", import.meta.url).pathname;
+const checkout = join(import.meta.dirname, "../../..");
 
 /** Config of TRAIDER's development stack for the test's node: the documents' sizes, the example's command and paths. */
 export function traiderConfig(cluster: Cluster, bakeSeconds = 20): Record<string, unknown> {

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import { pathToFileURL } from "node:url";
 import { matchRoutes, parseRoutes } from "miniflare";
 import type { RecorderWorld, Thing } from "../recorder/world.ts";
 
@@ -60,7 +59,7 @@ export class Cloudflare {
 
   /** Of the engine that is to come here. */
   get environment(): Record<string, string> {
-    const redirect = pathToFileURL(new URL("redirect.ts", import.meta.url).pathname).href;
+    const redirect = new URL("redirect.ts", import.meta.url).href;
     return {
       SWITCHYARD_TEST_CLOUDFLARE: this.origin,
       NODE_OPTIONS: `--disable-warning=ExperimentalWarning --import=${redirect}`,

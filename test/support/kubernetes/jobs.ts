@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { BakerRequest } from "../../../components/cluster/baker/request.ts";
 import { bundleBaker } from "../../../components/cluster/bundle.ts";
 import { label } from "../../../components/cluster/names.ts";
@@ -117,7 +116,7 @@ export class Jobs {
     });
     const program = await this.program;
     const lastWords = join(this.folder, `${pod.name}.txt`);
-    const inPod = pathToFileURL(new URL("in-pod.ts", import.meta.url).pathname).href;
+    const inPod = new URL("in-pod.ts", import.meta.url).href;
     const words = ["--disable-warning=ExperimentalWarning", `--import=${inPod}`, program];
     const child = spawn(process.execPath, words, {
       env: {

@@ -9,7 +9,7 @@ import { ask } from "../../../operations/engine.ts";
 import { switchyard } from "../../../operations/main.ts";
 import type { Observation, Targets, Unreachable } from "../../../operations/targets.ts";
 
-const repository = new URL("../../..", import.meta.url).pathname;
+const repository = join(import.meta.dirname, "../../..");
 
 /** What a command said and answered. */
 export interface Said {
