@@ -12,7 +12,7 @@ import {
   record,
   type Session,
 } from "./session.ts";
-import { type StackFile, writePins } from "./stackfile.ts";
+import { ensureWritable, type StackFile, writePins } from "./stackfile.ts";
 import { takeBack } from "./takeback.ts";
 import { servingText } from "./targets.ts";
 import { update } from "./update.ts";
@@ -28,14 +28,16 @@ export interface DeployOptions {
 /**
  * The first step of every command that will update: nobody else is at work. A lock that a dead process of this host
  * left is cleared here.
- * @throws Locked
+ * @throws Locked, or PinsError where the stack's file cannot be written
  */
 export async function claim(session: Session): Promise<StackFile> {
   await clearDeadLocks(await backendOf(session), session.stack, (line) => {
     session.voice.line(line);
     session.voice.emit("lock", { text: line });
   });
-  return readPins(session);
+  const file = await readPins(session);
+  await ensureWritable(file);
+  return file;
 }
 
 /** `pulumi up` with everything around it: refuses bad releases, shows progress, records fingerprints, takes back. */

@@ -1,4 +1,4 @@
-import { open, readFile, rename, stat, unlink } from "node:fs/promises";
+import { open, readFile, realpath, rename, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Pins, PinsError, type Release, type SystemPins } from "./pins.ts";
@@ -6,7 +6,7 @@ import { editPins, parseStack } from "./stacktext.ts";
 
 /**
  * `Pulumi.<stack>.yaml`: reads the pins from it and writes them back with everything else (comments, order, secrets)
- * as it stands. The file is replaced whole (written beside, flushed, renamed): a reader never sees half of it.
+ * as it stands. The file is replaced whole (written beside, flushed, renamed) wherever that can be done.
  */
 export interface StackFile {
   readonly path: string;
@@ -97,8 +97,23 @@ export async function writePins(file: StackFile, after: Pins): Promise<StackFile
   return parseStackFile(file.path, text);
 }
 
-/** Replaces a file's whole text atomically, keeping its mode. */
+/**
+ * Replaces a file's whole text, keeping its mode; through a link, the file that it leads to. Atomically, but where
+ * nothing can be renamed over it (a file that is mounted, a folder that is not ours): there it is written in place.
+ */
 export async function replaceFile(path: string, text: string): Promise<void> {
+  const target = await realpath(path).catch(() => path);
+  try {
+    await renameOver(target, text);
+  } catch (error) {
+    if (!cannotRename.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    await writeInPlace(target, text);
+  }
+}
+
+const cannotRename = new Set(["EBUSY", "EXDEV", "EACCES", "EPERM", "EROFS"]);
+
+async function renameOver(path: string, text: string): Promise<void> {
   const beside = `${path}.${process.pid}.tmp`;
   const mode = await stat(path).then(
     ({ mode }) => mode & 0o777,
@@ -118,5 +133,32 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   } catch (error) {
     await unlink(beside).catch(() => {});
     throw error;
+  }
+}
+
+async function writeInPlace(path: string, text: string): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    await handle.writeFile(text);
+    await handle.truncate(Buffer.byteLength(text));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * A deployment that could not be recorded would be made again, or undone, by the next update.
+ * @throws PinsError before anything is changed
+ */
+export async function ensureWritable({ path }: StackFile): Promise<void> {
+  try {
+    const handle = await open(path, "r+");
+    await handle.close();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new PinsError(
+      `${path} cannot be written (${code}), and what is deployed is recorded there. Nothing was changed.`,
+    );
   }
 }

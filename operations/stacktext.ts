@@ -44,7 +44,12 @@ export function editPins(path: string, text: string, before: Pins, after: Pins):
     }
   }
   const [first] = configPairs(text)?.values() ?? [];
-  const rewritten = document.toString({ lineWidth: 0, indent: first?.indent.length ?? 2 });
+  const rewritten = document.toString({
+    lineWidth: 0,
+    indent: first?.indent.length ?? 2,
+    // As the file has it: Pulumi's own command line writes `{a: 1}`, many an editor `{ a: 1 }`.
+    flowCollectionPadding: /\{ /.test(text),
+  });
   const result = spliced(text, rewritten);
   const wanted = parseDocument(rewritten).toJS();
   return isDeepStrictEqual(parseDocument(result).toJS(), wanted) ? result : rewritten;

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type Document, parseDocument } from "yaml";
 
-const source = new URL("../..", import.meta.url).pathname;
+const source = join(import.meta.dirname, "../..");
 
 export interface Ended {
   readonly code: number | null;
@@ -32,25 +32,29 @@ export interface Running {
 /** A clone of the project as it stands, with a backend and a config of its own: what a user has, and no more. */
 export class Checkout {
   readonly directory: string;
+  private readonly place: string;
   readonly environment: NodeJS.ProcessEnv;
   private readonly enter: readonly string[];
 
   /**
    * `systems`: whose config the development stack keeps; the others are not deployed in it. `without`: keys of theirs
-   * that it does not keep, by default those of Chrono's second leg.
+   * that it does not keep, by default those of Chrono's second leg. `folder`: name of a folder that it is in.
    */
   constructor({
     enter = [],
     environment = {},
     systems = ["chrono"],
     without = ["chrono:edge", "chrono:workers"],
+    folder = "",
   }: {
     enter?: readonly string[];
     environment?: NodeJS.ProcessEnv;
     systems?: readonly string[];
     without?: readonly string[];
+    folder?: string;
   } = {}) {
-    this.directory = mkdtempSync(join(tmpdir(), "switchyard-checkout-"));
+    this.place = mkdtempSync(join(tmpdir(), "switchyard-checkout-"));
+    this.directory = join(this.place, folder);
     this.enter = enter;
     const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], {
       cwd: source,
@@ -140,6 +144,6 @@ export class Checkout {
   }
 
   remove(): void {
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    rmSync(this.place, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -147,6 +147,18 @@ describe("writing", () => {
     expect(after.pins.chrono!.live).toBe("v0");
     expect(await readFile(path, "utf8")).toBe(after.text);
     expect(await readdir(folder)).toEqual(["Pulumi.x.yaml"]);
+  });
+
+  it("writes through a link: the file that others share changes, and the link stays one", async () => {
+    const shared = join(folder, "shared");
+    await mkdir(shared);
+    await writeFile(join(shared, "stack.yaml"), text);
+    await symlink("shared/stack.yaml", join(folder, "Pulumi.x.yaml"));
+    const file = await readStackFile(folder, "x");
+    const after = await writePins(file, rollbackToKept(file.pins, "chrono").pins);
+    expect((await lstat(join(folder, "Pulumi.x.yaml"))).isSymbolicLink()).toBe(true);
+    expect(await readFile(join(shared, "stack.yaml"), "utf8")).toBe(after.text);
+    expect(await readdir(shared)).toEqual(["stack.yaml"]);
   });
 
   it("names the file of a stack that has none", async () => {
