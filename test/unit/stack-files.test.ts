@@ -205,7 +205,7 @@ describe("the stacks' files", () => {
         "the config of stack production has one problem; nothing was changed",
         "  chrono:edge.path: found nothing; allowed: /edge, which is in the route nexus.hayven.xyz/edge/*; no route or domain " +
           "leads to what smoke test and bake ask: https://nexus.hayven.xyz/health, https://nexus.hayven.xyz/",
-        "    pulumi config set --path 'chrono:edge.path' /edge",
+        "    pulumi config set --stack production --path chrono:edge.path /edge",
       ].join("\n"),
     );
     const incomplete = plain({ ...config, "chrono:edge": edge });
