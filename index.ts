@@ -1,5 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import log from "@pulumi/pulumi/log/index.js";
+import { UnreachableError } from "./components/rollout/leg.ts";
+import { ConfigError } from "./stacks/config/errors.ts";
 import { rawConfig, readStackConfig } from "./stacks/config/read.ts";
 import { environment } from "./stacks/environment.ts";
 
@@ -12,6 +14,12 @@ Reflect.deleteProperty(Error, "prepareStackTrace");
 
 /** The program: config → environment → outputs. */
 const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];
-const config = readStackConfig(pulumi.getStack(), rawConfig(pulumi.runtime.allConfig(), secretKeys));
+export default await run().catch((error: unknown) => {
+  // These say what to do: where in the program they were thrown would only hide it.
+  const isForTheUser = error instanceof ConfigError || error instanceof UnreachableError;
+  throw isForTheUser ? new pulumi.RunError(error.message) : error;
+});
 
-export default await environment(config);
+async function run() {
+  return environment(readStackConfig(pulumi.getStack(), rawConfig(pulumi.runtime.allConfig(), secretKeys)));
+}

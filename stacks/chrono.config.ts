@@ -52,13 +52,12 @@ export function chronoChecks(config: ChronoConfig, context: SystemContext): void
   checkAlerts(config, chronoRules, config.edge === undefined ? ["box"] : ["box", "edge"], context);
   checkSettings(config, ["api", "dashboard", "oracle"], problem);
   checkWorkers(config, context);
-  checkBox("chrono", config.box, context);
+  checkBox(config.box, context);
   checkDeclared(config, context);
   if (environment === "development") return;
   for (const name of ["databaseUrl", "redisUrl"] as const) {
     if (config.secrets[name]) continue;
-    const command = `pulumi config set --secret chrono:${name}`;
-    problem(name, "nothing", `the connection URL that ${environment} uses`, command);
+    problem(name, "nothing", `the connection URL that ${environment} uses`, { secret: true });
   }
 }
 
@@ -69,27 +68,22 @@ function checkDeclared(config: ChronoConfig, { environment, problem }: SystemCon
     const found = (value: unknown) => (value === undefined ? "nothing" : `${value}`);
     if (!replicas) {
       const allowed = "how many replicas stream from production's database, 1 or more";
-      problem("databaseReplicas", found(replicas), allowed, "pulumi config set chrono:databaseReplicas 1");
+      problem("databaseReplicas", found(replicas), allowed, { value: "1" });
     }
     if (!persistence) {
       const allowed = 'true: production\'s Redis keeps its data, "appendonly yes"';
-      problem(
-        "redisPersistence",
-        found(persistence),
-        allowed,
-        "pulumi config set chrono:redisPersistence true",
-      );
+      problem("redisPersistence", found(persistence), allowed, { value: "true" });
     }
   }
   if (environment !== "development") return;
   // Elsewhere the URLs are needed anyway.
   if (replicas && !secrets.databaseUrl) {
     const allowed = "the connection URL of the database that chrono:databaseReplicas is about";
-    problem("databaseUrl", "nothing", allowed, "pulumi config set --secret chrono:databaseUrl");
+    problem("databaseUrl", "nothing", allowed, { secret: true });
   }
   if (persistence && !secrets.redisUrl) {
     const allowed = "the connection URL of the Redis that chrono:redisPersistence is about";
-    problem("redisUrl", "nothing", allowed, "pulumi config set --secret chrono:redisUrl");
+    problem("redisUrl", "nothing", allowed, { secret: true });
   }
 }
 

@@ -82,12 +82,12 @@ export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
   checkPins(config, problem);
   checkAlerts(config, deiaRules, ["box"], context);
   checkSettings(config, ["controller"], problem);
-  checkBox("deia", config.box, context);
+  checkBox(config.box, context);
   if (environment === "development") return;
   for (const name of ["databaseUrl", "jwtSecret"] as const) {
     if (config.secrets[name]) continue;
     const what = name === "databaseUrl" ? "the connection URL" : "the secret that signs the API's tokens";
-    problem(name, "nothing", `${what} of ${environment}`, `pulumi config set --secret deia:${name}`);
+    problem(name, "nothing", `${what} of ${environment}`, { secret: true });
   }
   if (config.ollama === undefined)
     problem("ollama", "nothing", "the address of Ollama, http://localhost:11434");
@@ -102,8 +102,7 @@ export function deiaChecks(config: DeiaConfig, context: SystemContext): void {
 function checkLimits({ checklist }: DeiaConfig, problem: SystemContext["problem"]): void {
   const { connectionsBelow = 10, freeGigabytes = 10, certificateDays = 30 } = checklist;
   const weaker = (name: string, found: number, allowed: string) => {
-    const command = `pulumi config rm --path deia:checklist.${name}`;
-    problem(`checklist.${name}`, `${found}`, allowed, command);
+    problem(["checklist", name], `${found}`, allowed, { remove: true });
   };
   if (connectionsBelow > 10) weaker("connectionsBelow", connectionsBelow, "10 or fewer");
   if (freeGigabytes < 10) weaker("freeGigabytes", freeGigabytes, "10 or more");

@@ -131,7 +131,7 @@ export function podChecks(config: PodConfig, context: SystemContext): void {
   checkAlerts(config, podRules, ["box", "cluster", "edge"], context);
   checkSettings(config, ["api", "mcp"], problem);
   checkCluster(config.cluster, context);
-  checkHosts("", { mcp: config.mcp }, problem);
+  checkHosts([], { mcp: config.mcp }, problem);
   const { health, probes } = frontendAsked;
   // The release is known by its asset, and the update's last gate asks each of the frontend's routes.
   const paths = [health, ...probes, releaseAsset, ...config.frontend.routes];
@@ -141,23 +141,22 @@ export function podChecks(config: PodConfig, context: SystemContext): void {
       problem("publish", "true", "false in development: a publication cannot be taken back");
     return;
   }
-  checkBox("pod", config.box, context);
+  checkBox(config.box, context);
   if (!config.secrets.databaseUrl) {
-    const command = "pulumi config set --secret pod:databaseUrl";
-    problem("databaseUrl", "nothing", `the connection URL that ${environment} uses`, command);
+    problem("databaseUrl", "nothing", `the connection URL that ${environment} uses`, { secret: true });
   }
   checkSmoke(config, environment, problem);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];
   for (const name of names) {
     // What was proved in staging is known again by its digest, so staging has digests too.
     for (const [service, image] of Object.entries(podImages(config, name, config.releases[name] ?? {})))
-      checkImage(`releases.${name}.images.${service}`, image, "production", problem);
+      checkImage(["releases", name, "images", service], image, "production", problem);
   }
   if (environment === "staging") {
     for (const [index, { name, registry }] of config.packages.entries()) {
       if (!config.publish || registry !== undefined) continue;
       const allowed = `a registry of staging's own for ${name}: what is published there cannot be taken back`;
-      problem(`packages[${index}].registry`, "nothing", allowed);
+      problem(["packages", index, "registry"], "nothing", allowed);
     }
     return;
   }
@@ -180,6 +179,6 @@ function checkSmoke({ smoke }: PodConfig, environment: string, problem: SystemCo
       authentication: "a path that answers 401 without a token",
       rateLimit: "a path that answers 429 to one of so many requests: { path, requests }",
     }[name];
-    problem(`smoke.${name}`, "nothing", `${what}, as ${environment} is asked for it`);
+    problem(["smoke", name], "nothing", `${what}, as ${environment} is asked for it`);
   }
 }

@@ -99,7 +99,7 @@ export function sanctumChecks(config: SanctumConfig, context: SystemContext): vo
   checkAlerts(config, sanctumRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, sanctumServices, problem);
   checkCluster(config.cluster, context);
-  checkHosts("services.", config.services, problem);
+  checkHosts(["services"], config.services, problem);
   if (config.cluster === "local") {
     if (!config.source) {
       problem("source", "nothing", "where the local machine gets a version from: git or artifact");
@@ -126,7 +126,7 @@ function checkImages(
       const image = sanctumImage(config, service, name, config.releases[name] ?? {});
       if (/@sha256:[0-9a-f]{64}$/.test(image)) continue;
       const allowed = "an image by its digest, sha256: and 64 hex digits: a tag can be moved after the gates";
-      problem(`releases.${name}.images.${service}`, image, allowed);
+      problem(["releases", name, "images", service], image, allowed);
     }
   }
 }
@@ -139,7 +139,7 @@ function checkOrigins(
   for (const service of sanctumServices) {
     if (services[service].hosts) continue;
     const allowed = "hosts of the live release and of each colour: the gates ask a release before it serves";
-    const command = `pulumi config set --path 'sanctum:services.${service}.hosts.blue' <host>`;
-    problem(`services.${service}.hosts`, "nothing", `${allowed}; or gates.origin`, command);
+    const at = ["services", service, "hosts", "blue"];
+    problem(["services", service, "hosts"], "nothing", `${allowed}; or gates.origin`, { at });
   }
 }

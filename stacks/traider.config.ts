@@ -154,7 +154,7 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
   checkAlerts(config, traiderRules, [config.cluster === "local" ? "box" : "cluster"], context);
   checkSettings(config, [...traiderServices, "migration"], problem);
   checkCluster(config.cluster, context);
-  checkHosts("services.", config.services, problem);
+  checkHosts(["services"], config.services, problem);
   checkEnvironment(config, context);
   checkIntegration(config, context);
   const names = config.live === undefined ? [] : [config.live, ...config.kept];
@@ -162,19 +162,14 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
     for (const name of names) {
       for (const service of traiderServices) {
         const image = traiderImage(config, service, name, config.releases[name] ?? {});
-        checkImage(`releases.${name}.images.${service}`, image, environment, problem);
+        checkImage(["releases", name, "images", service], image, environment, problem);
       }
       const migration = traiderMigrationImage(config, name, config.releases[name] ?? {});
-      if (migration) checkImage(`releases.${name}.images.migration`, migration, environment, problem);
+      if (migration) checkImage(["releases", name, "images", "migration"], migration, environment, problem);
     }
     if (config.services.worker.command === undefined) {
       const allowed = "the words that start the trading worker in the backend's image";
-      problem(
-        "services.worker.command",
-        "nothing",
-        allowed,
-        `pulumi config set --path 'traider:services.worker.command[0]' <word>`,
-      );
+      problem("services.worker.command", "nothing", allowed, { at: ["services", "worker", "command", 0] });
     }
   } else if (!config.source) {
     problem("source", "nothing", "where the local machine gets a version from: git or artifact");
@@ -182,7 +177,7 @@ export function traiderChecks(config: TraiderConfig, context: SystemContext): vo
   if (environment === "development") return;
   for (const name of isDisposable(environment) ? serviceSecrets : traiderSecrets) {
     if (config.secrets[name]) continue;
-    problem(name, "nothing", meaning[name], `pulumi config set --secret traider:${name}`);
+    problem(name, "nothing", meaning[name], { secret: true });
   }
   if (!isDisposable(environment)) checkBackup(config, context);
 }
@@ -205,8 +200,8 @@ function checkBackup(config: TraiderConfig, { environment, problem }: SystemCont
   const { host, port: number, name } = traiderEnvironment(config, environment).database;
   const [found, allowed] = [serverOf(secrets.databaseUrl), `${host}:${number}/${name}`];
   if (found === allowed) return;
-  const command = "pulumi config set --secret traider:databaseUrl";
-  problem("databaseUrl", found ?? "no URL of PostgreSQL", `postgresql://user:password@${allowed}`, command);
+  const url = `postgresql://user:password@${allowed}`;
+  problem("databaseUrl", found ?? "no URL of PostgreSQL", url, { secret: true });
 }
 
 /** What a connection URL may show of itself, @example "prod-db.traider.com:5432/traider_prod" */
@@ -225,8 +220,8 @@ function checkIntegration(config: TraiderConfig, { environment, problem }: Syste
     return;
   }
   if (!integration) {
-    const command = "pulumi config set --path 'traider:integration.command[0]' <word>";
-    problem("integration.command", "nothing", "the words of the integration tests", command);
+    const at = ["integration", "command", 0];
+    problem("integration.command", "nothing", "the words of the integration tests", { at });
   }
   const others = Object.entries(traiderEnvironments).filter(([name]) => name !== environment);
   const taken = others.find(([, other]) => other.database.name === database?.name);
@@ -240,8 +235,7 @@ function checkEnvironment(config: TraiderConfig, { environment, problem }: Syste
   const is = traiderEnvironment(config, environment);
   const compare = (key: string, found: string | number | boolean, allowed: string | number | boolean) => {
     if (found === allowed) return;
-    const command = `pulumi config set --path traider:${key} ${allowed}`;
-    problem(key, String(found), `${allowed} in ${environment} (TRD-1)`, command);
+    problem(key, String(found), `${allowed} in ${environment} (TRD-1)`, { value: String(allowed) });
   };
   compare("replicas", is.replicas, documented.replicas);
   compare("resources.cpu", is.resources.cpu, documented.resources.cpu);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { shellCommand } from "../../components/box/quote.ts";
 import { port } from "./fields.ts";
 import type { SystemContext } from "./read.ts";
 
@@ -19,13 +20,13 @@ export const box = z.union([
 export type BoxConfig = z.infer<typeof box>;
 
 /** Outside development a box is one over SSH, and known by its key. */
-export function checkBox(system: string, where: BoxConfig, { environment, problem }: SystemContext): void {
+export function checkBox(where: BoxConfig, { environment, problem }: SystemContext): void {
   if (environment === "development") return;
   if (where === "local") {
     problem("box", '"local"', "a box over SSH with host, user and hostKey outside development");
   } else if (!where.hostKey) {
-    const command = `pulumi config set --path ${system}:box.hostKey "$(ssh-keyscan -t ed25519 ${where.host} | cut -d' ' -f2-)"`;
+    const scan = shellCommand("ssh-keyscan", "-t", "ed25519", "-p", String(where.port), where.host);
     const allowed = `the pinned host key of ${where.host}, compared with the box itself`;
-    problem("box.hostKey", "nothing", allowed, command);
+    problem("box.hostKey", "nothing", allowed, { value: { shell: `"$(${scan} | cut -d' ' -f2-)"` } });
   }
 }

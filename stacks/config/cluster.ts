@@ -3,6 +3,7 @@ import type { ClusterAddress } from "../../components/cluster/driver.ts";
 import type { Door } from "../../components/cluster/objects/ground.ts";
 import type { ClusterLegPlan } from "../../components/cluster/open-leg.ts";
 import type { EnvironmentName } from "../../components/rollout/environment.ts";
+import type { KeyPath } from "./advice.ts";
 import { port, settings, source } from "./fields.ts";
 import type { SystemContext } from "./read.ts";
 
@@ -82,10 +83,10 @@ export function clusterDoor(service: string, { hosts }: z.infer<typeof container
  * Each host name leads to one thing: with two rules for one name an Ingress follows one of them, and who asks a colour
  * would be answered by what is live.
  *
- * @param below what the services' keys in the config begin with: "services."
+ * @param below where the services are in the config
  */
 export function checkHosts(
-  below: string,
+  below: readonly string[],
   services: Readonly<Record<string, z.infer<typeof containerService>>>,
   problem: SystemContext["problem"],
 ): void {
@@ -93,9 +94,10 @@ export function checkHosts(
   for (const [service, { hosts }] of Object.entries(services)) {
     if (!hosts) continue;
     for (const what of ["live", "blue", "green"] as const) {
-      const [key, name] = [`${below}${service}.hosts.${what}`, hosts[what]];
+      const key = [...below, service, "hosts", what];
+      const name = hosts[what];
       const other = taken.get(name);
-      if (other === undefined) taken.set(name, key);
+      if (other === undefined) taken.set(name, key.join("."));
       else problem(key, name, `a host name of its own: ${other} has that one`);
     }
   }
@@ -124,7 +126,7 @@ export function imageOf(repository: string, named: string | undefined, version: 
 
 /** What a digest names is the same for ever; a tag in production is an error of the config. */
 export function checkImage(
-  key: string,
+  key: KeyPath,
   image: string,
   environment: EnvironmentName,
   problem: SystemContext["problem"],

@@ -19,7 +19,6 @@ export function frontOf({ hostname, path }: Pick<CloudflareEdge, "hostname" | "p
 
 /** @param worker its name */
 export function checkLeads(
-  system: string,
   worker: string,
   config: CloudflareEdge,
   asked: EdgeAsked,
@@ -29,7 +28,7 @@ export function checkLeads(
   const led = [...config.routes, ...config.domains];
   if (asked.filesOnly && path !== "") {
     const allowed = "none: a file is found by the whole path, so files have a hostname of their own";
-    problem("edge.path", path, allowed, `pulumi config rm --path '${system}:edge.path'`);
+    problem("edge.path", path, allowed, { remove: true });
   } else if (environment === "staging") {
     checkPreview(worker, hostname, problem);
   } else if (led.length === 0) {
@@ -37,35 +36,29 @@ export function checkLeads(
   } else if (!leadsToHost(config, hostname)) {
     problem("edge.hostname", hostname, `a hostname of its routes and domains: ${led.join(", ")}`);
   } else {
-    checkAddresses(system, config, asked, problem);
+    checkAddresses(config, asked, problem);
   }
 }
 
 /** Of a hostname that something leads to: each address that is asked. Says the path or the route that mends it. */
-function checkAddresses(
-  system: string,
-  config: CloudflareEdge,
-  asked: EdgeAsked,
-  problem: SystemContext["problem"],
-): void {
+function checkAddresses(config: CloudflareEdge, asked: EdgeAsked, problem: SystemContext["problem"]): void {
   const { hostname, path, routes, domains } = config;
   const lost = lostOf(config, path, asked);
   if (lost.length === 0) return;
   const why = `no route or domain leads to what smoke test and bake ask: ${lost.join(", ")}`;
   const better = asked.filesOnly ? undefined : pathInside(config, asked);
   if (better) {
-    const command = `pulumi config set --path '${system}:edge.path' ${better.path}`;
     problem(
       "edge.path",
       path === "" ? "nothing" : path,
       `${better.path}, which is in the route ${better.route}; ${why}`,
-      command,
+      { value: better.path },
     );
     return;
   }
   const route = `${hostname}${path}/*`;
-  const command = `pulumi config set --path '${system}:edge.routes[${routes.length}]' '${route}'`;
-  problem("edge.routes", [...routes, ...domains].join(", "), `${route} as well; ${why}`, command);
+  const mend = { at: ["edge", "routes", routes.length], value: route };
+  problem("edge.routes", [...routes, ...domains].join(", "), `${route} as well; ${why}`, mend);
 }
 
 /** At workers.dev a Worker's address begins with its name, and every path leads to it. */

@@ -176,13 +176,13 @@ export function edgeChecks(
   const { accountId, routes, domains, zoneId, steps, rateLimits, waf } = config;
   for (const [name, id] of Object.entries({ accountId, zoneId })) {
     if (id === undefined || !/^0+$/.test(id)) continue;
-    problem(`edge.${name}`, "zeros", "the identifier that Cloudflare's dashboard shows");
+    problem(["edge", name], "zeros", "the identifier that Cloudflare's dashboard shows");
   }
   const led = [...routes, ...domains];
   if (environment === "staging" && led.length > 0) {
     problem("edge.routes", led.join(", "), "none in staging: it is reached at its workers.dev address");
   }
-  checkLeads(system, workerOf(system, environment, config), config, asked, context);
+  checkLeads(workerOf(system, environment, config), config, asked, context);
   if (zoneId === undefined && (routes.length > 0 || rateLimits.length > 0 || waf)) {
     problem("edge.zoneId", "nothing", "the zone of its routes and rules");
   }

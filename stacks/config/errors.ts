@@ -1,10 +1,10 @@
 /** One thing wrong in a stack's config, said so that the reader can mend it without looking anything up. */
 export interface ConfigProblem {
-  /** Full key, with the path inside it: `chrono:releases.v2.colour`. */
+  /** Full key, with the path inside it: `chrono:releases.v2.colour`, `chrono:releases["v1.5.0"].colour`. */
   readonly key: string;
   readonly found: string;
   readonly allowed: string;
-  /** Command that mends it. */
+  /** Command that mends it, with the stack. */
   readonly command: string;
 }
 

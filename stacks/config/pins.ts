@@ -21,9 +21,10 @@ export function checkPins({ live, kept, releases }: Pins, problem: SystemContext
     const owner = owners.get(fingerprint);
     if (owner !== undefined) {
       problem(
-        `releases.${name}.fingerprint`,
+        ["releases", name, "fingerprint"],
         `${fingerprint}, which is ${owner}'s`,
         "no fingerprint for a new release: it is computed",
+        { remove: true },
       );
     }
     owners.set(fingerprint, name);

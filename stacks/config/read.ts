@@ -5,6 +5,7 @@ import { type DeiaConfig, deiaChecks, deiaSchema, deiaSecrets } from "../deia.co
 import { type PodConfig, podChecks, podSchema, podSecrets } from "../pod.config.ts";
 import { type SanctumConfig, sanctumChecks, sanctumSchema, sanctumSecrets } from "../sanctum.config.ts";
 import { type TraiderConfig, traiderChecks, traiderSchema, traiderSecrets } from "../traider.config.ts";
+import { formatKey, type KeyPath, type Mend, mendingCommand } from "./advice.ts";
 import { ConfigError, type ConfigProblem } from "./errors.ts";
 import { type VaultConfig, vaultChecks, vaultSchema, vaultSecrets, vaultSystems } from "./vault.ts";
 
@@ -52,7 +53,8 @@ export interface SystemConfigs {
 /** What a rule over a whole system's config is given. */
 export interface SystemContext {
   readonly environment: EnvironmentName;
-  readonly problem: (key: string, found: string, allowed: string, command?: string) => void;
+  /** @param mend default: the key is set, to a value that the reader fills in */
+  readonly problem: (key: KeyPath, found: string, allowed: string, mend?: Mend) => void;
 }
 
 const providerNamespaces = new Set(["pulumi", "aws", "kubernetes", "cloudflare", "command"]);
@@ -67,24 +69,26 @@ export function readStackConfig(stack: string, raw: RawConfig): StackConfig {
     const command = "pulumi stack select development";
     throw new ConfigError(stack, [{ key: "stack", found: stack, allowed, command }]);
   }
-  refuseUnknownNamespaces(raw, problems);
-  const { fingerprintKey } = readSecrets("switchyard", programKeys, raw, problems);
+  refuseUnknownNamespaces(environment, raw, problems);
+  const { fingerprintKey } = readSecrets(environment, "switchyard", programKeys, raw, problems);
   const read: Partial<Record<SystemName, object>> = {};
+  let isKeyNeeded = false;
   for (const system of systemNames) {
     if (!isNamed(system, raw)) continue;
     if (environment === "testing" && system !== "traider") {
       problems.push(notTested(system));
       continue;
     }
-    const config = readNamespace(system, systems[system], raw, problems);
+    const config = readNamespace(environment, system, systems[system], raw, problems);
     if (!config) continue;
     const { checks } = systems[system] as { checks: (config: object, context: SystemContext) => void };
     checks(config, contextOf(system, environment, problems));
     read[system] = config;
-    if (Object.keys(config.secrets).length > 0 && fingerprintKey === undefined) problems.push(withoutKey);
+    if (Object.keys(config.secrets).length > 0) isKeyNeeded = true;
   }
+  if (isKeyNeeded && fingerprintKey === undefined) problems.push(withoutKey(environment));
   const vault = readVault(environment, Object.keys(read), raw, problems);
-  if (problems.length > 0 || vault === null) throw new ConfigError(stack, [...new Set(problems)]);
+  if (problems.length > 0 || vault === null) throw new ConfigError(stack, problems);
   return {
     environment,
     fingerprintKey,
@@ -105,12 +109,15 @@ const notTested = (system: SystemName): ConfigProblem => ({
   command: `take its keys out of Pulumi.testing.yaml`,
 });
 
-const withoutKey: ConfigProblem = {
+const withoutKey = (stack: EnvironmentName): ConfigProblem => ({
   key: "switchyard:fingerprintKey",
   found: "nothing",
   allowed: "a random secret: it makes revisions of the other secrets",
-  command: 'pulumi config set --secret switchyard:fingerprintKey "$(openssl rand -hex 32)"',
-};
+  command: mendingCommand(stack, "switchyard", "fingerprintKey", {
+    secret: true,
+    value: { shell: '"$(openssl rand -hex 32)"' },
+  }),
+});
 
 /** Parses the texts the engine hands to a program: JSON where the text is an object or a list, else the text. */
 export function rawConfig(texts: Readonly<Record<string, string>>, secretKeys: readonly string[]): RawConfig {
@@ -137,19 +144,20 @@ function readVault(
   problems: ConfigProblem[],
 ): VaultConfig | null {
   const described = { schema: vaultSchema, secrets: vaultSecrets };
-  const vault = readNamespace("vault", described, raw, problems) as VaultConfig | null;
+  const vault = readNamespace(environment, "vault", described, raw, problems) as VaultConfig | null;
   const isWanted = isNamed("vault", raw) || vaultSystems.some((system) => named.includes(system));
   if (vault && isWanted) vaultChecks(vault, contextOf("vault", environment, problems), named);
   return vault;
 }
 
 function readNamespace(
+  stack: EnvironmentName,
   namespace: string,
   { schema, secrets: names }: { readonly schema: z.ZodType; readonly secrets: readonly string[] },
   raw: RawConfig,
   problems: ConfigProblem[],
 ): { readonly secrets: Readonly<Record<string, string>> } | null {
-  const secrets = readSecrets(namespace, names, raw, problems);
+  const secrets = readSecrets(stack, namespace, names, raw, problems);
   const members = [...raw]
     .filter(([key]) => key.startsWith(`${namespace}:`))
     .map(([key, { value, secret }]) => [key.slice(namespace.length + 1), { value, secret }] as const)
@@ -161,17 +169,18 @@ function readNamespace(
       key,
       found: "a secret",
       allowed: "plain text",
-      command: `pulumi config set ${key} <value>`,
+      command: mendingCommand(stack, namespace, [name]),
     });
   }
   const given = Object.fromEntries(members.map(([name, { value }]) => [name, scalar(value)]));
   const result = schema.safeParse(given);
   if (result.success) return { ...(result.data as object), secrets };
-  for (const issue of result.error.issues) problems.push(...describe(namespace, issue, given));
+  for (const issue of result.error.issues) problems.push(...describe(stack, namespace, issue, given));
   return null;
 }
 
 function readSecrets(
+  stack: EnvironmentName,
   namespace: string,
   names: readonly string[],
   raw: RawConfig,
@@ -188,13 +197,13 @@ function readSecrets(
       key,
       found: "a value in clear",
       allowed: "a secret",
-      command: `pulumi config set --secret ${key}`,
+      command: mendingCommand(stack, namespace, [name], { secret: true }),
     });
   }
   return secrets;
 }
 
-function refuseUnknownNamespaces(raw: RawConfig, problems: ConfigProblem[]): void {
+function refuseUnknownNamespaces(stack: EnvironmentName, raw: RawConfig, problems: ConfigProblem[]): void {
   const known = ["switchyard", "vault", ...Object.keys(systems)];
   for (const [key] of raw) {
     const [namespace = "", name = ""] = key.split(":");
@@ -202,7 +211,8 @@ function refuseUnknownNamespaces(raw: RawConfig, problems: ConfigProblem[]): voi
     const isKnown = known.includes(namespace) && (namespace !== "switchyard" || programKeys.includes(name));
     if (isKnown) continue;
     const allowed = namespace === "switchyard" ? "switchyard:fingerprintKey" : `${known.join(":…, ")}:…`;
-    problems.push({ key, found: "an unknown key", allowed, command: `pulumi config rm ${key}` });
+    const command = mendingCommand(stack, namespace, [name], { remove: true });
+    problems.push({ key, found: "an unknown key", allowed, command });
   }
 }
 
@@ -212,30 +222,29 @@ function scalar(value: unknown): unknown {
   return typeof value === "string" && /^\d{1,9}$/.test(value) ? Number(value) : value;
 }
 
-function describe(namespace: string, issue: z.core.$ZodIssue, given: unknown): ConfigProblem[] {
+function describe(
+  stack: EnvironmentName,
+  namespace: string,
+  issue: z.core.$ZodIssue,
+  given: unknown,
+): ConfigProblem[] {
+  const path = issue.path.map((step) => (typeof step === "number" ? step : String(step)));
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((name) => {
-      const key = keyOf(namespace, [...issue.path, name]);
-      const flag = issue.path.length > 0 ? "--path " : "";
-      return {
-        key,
-        found: "an unknown key",
-        allowed: "the keys of docs/config.md",
-        command: `pulumi config rm ${flag}${key}`,
-      };
-    });
+    return issue.keys.map((name) => ({
+      key: formatKey(namespace, [...path, name]),
+      found: "an unknown key",
+      allowed: "the keys of docs/config.md",
+      command: mendingCommand(stack, namespace, [...path, name], { remove: true }),
+    }));
   }
-  const key = keyOf(namespace, issue.path);
-  const found = show(
-    issue.path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown>)?.[step], given),
-  );
-  const flag = issue.path.length > 1 ? "--path " : "";
-  return [{ key, found, allowed: issue.message, command: `pulumi config set ${flag}'${key}' <value>` }];
-}
-
-function keyOf(namespace: string, path: readonly PropertyKey[]): string {
-  const [first = "", ...rest] = path.map(String);
-  return [`${namespace}:${first}`, ...rest].join(".");
+  // What is wrong is the name itself: nothing that could be set there would be right.
+  if (issue.code === "invalid_key") {
+    const command = mendingCommand(stack, namespace, path, { remove: true });
+    return [{ key: formatKey(namespace, path), found: show(path.at(-1)), allowed: issue.message, command }];
+  }
+  const found = show(path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown>)?.[step], given));
+  const command = mendingCommand(stack, namespace, path);
+  return [{ key: formatKey(namespace, path), found, allowed: issue.message, command }];
 }
 
 function show(value: unknown): string {
@@ -249,10 +258,9 @@ function contextOf(
 ): SystemContext {
   return {
     environment,
-    problem: (name, found, allowed, command) => {
-      const key = `${namespace}:${name}`;
-      const flag = name.includes(".") ? `--path '${key}'` : key;
-      problems.push({ key, found, allowed, command: command ?? `pulumi config set ${flag} <value>` });
+    problem: (path, found, allowed, mend) => {
+      const command = mendingCommand(environment, namespace, path, mend);
+      problems.push({ key: formatKey(namespace, path), found, allowed, command });
     },
   };
 }

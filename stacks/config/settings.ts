@@ -1,3 +1,4 @@
+import type { KeyPath } from "./advice.ts";
 import type { Pins } from "./pins.ts";
 import type { SystemContext } from "./read.ts";
 
@@ -23,9 +24,9 @@ export function serviceSettings(
 type WithSettings = Pick<Pins, "releases"> & { readonly settings: Settings };
 
 /** Today's settings and those that releases have frozen, each with its key. */
-export function allSettings({ settings, releases }: WithSettings): (readonly [key: string, Settings])[] {
+export function allSettings({ settings, releases }: WithSettings): (readonly [key: KeyPath, Settings])[] {
   const frozen = Object.entries(releases).map(
-    ([name, entry]) => [`releases.${name}.settings`, entry.settings ?? {}] as const,
+    ([name, entry]) => [["releases", name, "settings"], entry.settings ?? {}] as const,
   );
   return [["settings", settings], ...frozen];
 }

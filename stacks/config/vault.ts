@@ -80,8 +80,7 @@ export function vaultChecks(
       problem("bucket", "nothing", "the bucket of the backups");
     if (endpoint?.startsWith("http:")) problem("endpoint", endpoint, "https: keys and names travel to it");
     if (!configuration && onBox.some((system) => systems.includes(system))) {
-      const command = "pulumi config set --path vault:configuration.git <url>";
-      problem("configuration.git", "nothing", "the repository of the boxes' configuration", command);
+      problem("configuration.git", "nothing", "the repository of the boxes' configuration");
     }
   } else if (folder !== undefined && bucket !== undefined) {
     problem("folder", JSON.stringify(folder), "either a folder or a bucket");
@@ -93,11 +92,11 @@ export function vaultChecks(
   ];
   for (const name of needed) {
     if (secrets[name]) continue;
-    problem(name, "nothing", meaning[name], `pulumi config set --secret vault:${name}`);
+    problem(name, "nothing", meaning[name], { secret: true });
   }
   if (configuration && isSsh(configuration.git) && secrets.configurationKey && !configuration.knownHosts) {
-    const command = "pulumi config set --path vault:configuration.knownHosts '<host> ssh-ed25519 AAAA…'";
-    problem("configuration.knownHosts", "nothing", "the pinned host key of the git server", command);
+    const allowed = "the pinned host key of the git server: <host> ssh-ed25519 AAAA…";
+    problem("configuration.knownHosts", "nothing", allowed);
   }
 }
 

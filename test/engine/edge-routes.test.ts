@@ -58,7 +58,7 @@ describe("the config", () => {
       "chrono:edge.path: found nothing; allowed: /edge, which is in the route nexus.hayven.xyz/edge/*; no route or " +
         "domain leads to what smoke test and bake ask: https://nexus.hayven.xyz/health, https://nexus.hayven.xyz/",
     );
-    expect(said).toContain("pulumi config set --path 'chrono:edge.path' /edge");
+    expect(said).toContain("pulumi config set --stack production --path chrono:edge.path /edge");
     // With the others, all at once.
     expect(said).toContain("chrono:databaseUrl: found nothing");
     expect(said).toContain("nothing was changed");

@@ -127,13 +127,13 @@ describe("a config that is wrong", () => {
         key: "chrono:live",
         found: "v7",
         allowed: "a release of the pins: v1",
-        command: "pulumi config set chrono:live <value>",
+        command: "pulumi config set --stack development chrono:live <value>",
       },
       {
         key: "chrono:kept",
         found: "v9",
         allowed: "releases of the pins: v1",
-        command: "pulumi config set chrono:kept <value>",
+        command: "pulumi config set --stack development chrono:kept <value>",
       },
     ]);
   });
@@ -150,12 +150,12 @@ describe("a config that is wrong", () => {
       "chrono:releases": releases,
     }).map(({ key }) => key);
     expect(keys).toContain("chrono:live");
-    expect(keys).toContain(`chrono:releases.${parsed}`);
+    expect(keys).toContain(`chrono:releases["${parsed}"]`);
   });
 
   test("a number in the kept list is refused where it stands", () => {
     const [problem] = problemsOf("development", { ...development, "chrono:kept": "[1.1]" });
-    expect(problem).toMatchObject({ key: "chrono:kept.0", found: "1.1" });
+    expect(problem).toMatchObject({ key: "chrono:kept[0]", found: "1.1" });
     expect(problem?.allowed).toContain("YAML made a number of it");
   });
 
@@ -180,7 +180,7 @@ describe("a config that is wrong", () => {
       key: "chrono:databaseUrl",
       found: "a value in clear",
       allowed: "a secret",
-      command: "pulumi config set --secret chrono:databaseUrl",
+      command: "pulumi config set --stack production --secret chrono:databaseUrl",
     });
   });
 
@@ -199,13 +199,13 @@ describe("a config that is wrong", () => {
         key: "chrono:databaseReplicas",
         found: "nothing",
         allowed: "how many replicas stream from production's database, 1 or more",
-        command: "pulumi config set chrono:databaseReplicas 1",
+        command: "pulumi config set --stack production chrono:databaseReplicas 1",
       },
       {
         key: "chrono:redisPersistence",
         found: "nothing",
         allowed: 'true: production\'s Redis keeps its data, "appendonly yes"',
-        command: "pulumi config set chrono:redisPersistence true",
+        command: "pulumi config set --stack production chrono:redisPersistence true",
       },
     ]);
     const less = { ...rest, "chrono:databaseReplicas": "0", "chrono:redisPersistence": "false" };
@@ -230,8 +230,8 @@ describe("a config that is wrong", () => {
       "chrono:redisPersistence": "true",
     };
     expect(problemsOf("development", declared).map(({ key, command }) => `${key}: ${command}`)).toEqual([
-      "chrono:databaseUrl: pulumi config set --secret chrono:databaseUrl",
-      "chrono:redisUrl: pulumi config set --secret chrono:redisUrl",
+      "chrono:databaseUrl: pulumi config set --stack development --secret chrono:databaseUrl",
+      "chrono:redisUrl: pulumi config set --stack development --secret chrono:redisUrl",
     ]);
     const nothing = { ...development, "chrono:databaseReplicas": "0", "chrono:redisPersistence": "false" };
     expect(problemsOf("development", nothing)).toEqual([]);
@@ -251,7 +251,7 @@ describe("a config that is wrong", () => {
     expect(message).toBe(
       "the config of stack development has one problem; nothing was changed\n" +
         "  chrono:live: found v7; allowed: a release of the pins: v1\n" +
-        "    pulumi config set chrono:live <value>",
+        "    pulumi config set --stack development chrono:live <value>",
     );
   });
 });

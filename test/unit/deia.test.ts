@@ -1,6 +1,7 @@
 import { expect, it, test } from "vitest";
 import { errorLines, newLines } from "../../components/box/toolkit/maintenance-journal.ts";
 import { fingerprint } from "../../components/rollout/fingerprint.ts";
+import type { KeyPath } from "../../stacks/config/advice.ts";
 import { type DeiaConfig, deiaChecks, deiaSchema } from "../../stacks/deia.config.ts";
 import { type DeiaStack, deiaManifest, deiaPolicy } from "../../stacks/deia.ts";
 
@@ -29,7 +30,7 @@ function problems(
   values: DeiaConfig["secrets"] = secrets,
 ) {
   const said: string[] = [];
-  const problem = (key: string, found: string) => said.push(`${key}: ${found}`);
+  const problem = (key: KeyPath, found: string) => said.push(`${[key].flat().join(".")}: ${found}`);
   deiaChecks({ ...deiaSchema.parse(given), secrets: values }, { environment, problem });
   return said;
 }

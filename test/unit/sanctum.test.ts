@@ -36,7 +36,7 @@ function problems({ environment, sanctum }: SanctumStack): string[] {
   const found: string[] = [];
   sanctumChecks(sanctum as SanctumConfig, {
     environment,
-    problem: (key, was, allowed) => found.push(`${key}: ${was}; ${allowed}`),
+    problem: (key, was, allowed) => found.push(`${[key].flat().join(".")}: ${was}; ${allowed}`),
   });
   return found;
 }

@@ -41,7 +41,8 @@ function problemsOf(environment: EnvironmentName, config: TraiderConfig): string
   const whole = { ...config, secrets: { databaseUrl, ...config.secrets } };
   traiderChecks(whole, {
     environment,
-    problem: (key, found, allowed) => problems.push(`${key}: found ${found}; allowed: ${allowed}`),
+    problem: (key, found, allowed) =>
+      problems.push(`${[key].flat().join(".")}: found ${found}; allowed: ${allowed}`),
   });
   return problems;
 }
@@ -123,7 +124,10 @@ describe("TRAIDER's environments (TRD-1)", () => {
   it("is in testing of development's size, and backs nothing up: it is gone after the run", () => {
     const config = configOf({ ...testing, vaultImage: undefined });
     const problems: string[] = [];
-    traiderChecks(config, { environment: "testing", problem: (key) => problems.push(key) });
+    traiderChecks(config, {
+      environment: "testing",
+      problem: (key) => problems.push([key].flat().join(".")),
+    });
     expect(problems).toEqual([]);
     const [backend] = traiderManifest(stackOf("testing", config), "v1", { images }).services;
     expect(backend?.resources).toEqual({ cpu: "500m", memory: "512Mi" });

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import type { EnvironmentName } from "../../components/rollout/environment.ts";
+import type { KeyPath } from "../../stacks/config/advice.ts";
 import {
   type VaultConfig,
   vaultChecks,
@@ -20,7 +21,7 @@ function problems(
 ): string[] {
   const found: string[] = [];
   const config = { ...vaultSchema.parse(given), secrets };
-  const problem = (key: string, what: string) => void found.push(`${key}: ${what}`);
+  const problem = (key: KeyPath, what: string) => void found.push(`${[key].flat().join(".")}: ${what}`);
   vaultChecks(config, { environment, problem }, systems);
   return found;
 }

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { EnvironmentName } from "../../../components/rollout/environment.ts";
+import { mendingCommand } from "../../../stacks/config/advice.ts";
 import { addressOf, edge, edgeChecks, edgePlace } from "../../../stacks/config/edge.ts";
 import type { EdgeAsked } from "../../../stacks/config/edge-leads.ts";
 
@@ -11,7 +12,7 @@ const files: EdgeAsked = { paths: ["/", "/switchyard-release.txt", "/about"], fi
 
 interface Problem {
   readonly text: string;
-  readonly command: string | undefined;
+  readonly command: string;
 }
 
 /** The problems of Chrono's Worker in an environment, each as "key: found; allowed". */
@@ -19,7 +20,11 @@ function problemsOf(environment: EnvironmentName, given: unknown, asked: EdgeAsk
   const found: Problem[] = [];
   edgeChecks("chrono", edge.parse(given), asked, {
     environment,
-    problem: (key, what, allowed, command) => found.push({ text: `${key}: ${what}; ${allowed}`, command }),
+    problem: (key, what, allowed, mend) =>
+      found.push({
+        text: `${key}: ${what}; ${allowed}`,
+        command: mendingCommand(environment, "chrono", key, mend),
+      }),
   });
   return found;
 }
@@ -129,55 +134,55 @@ test.each<[string, object, EdgeAsked, string, string]>([
     { routes: ["nexus.example/edge/*"] },
     workers,
     `edge.path: nothing; /edge, which is in the route nexus.example/edge/*; ${asks("https://nexus.example/health", "https://nexus.example/")}`,
-    "pulumi config set --path 'chrono:edge.path' /edge",
+    "pulumi config set --stack production --path chrono:edge.path /edge",
   ],
   [
     "another path than its route's",
     { routes: ["nexus.example/edge/*"], path: "/edges" },
     workers,
     `edge.path: /edges; /edge, which is in the route nexus.example/edge/*; ${asks("https://nexus.example/edges/health", "https://nexus.example/edges/")}`,
-    "pulumi config set --path 'chrono:edge.path' /edge",
+    "pulumi config set --stack production --path chrono:edge.path /edge",
   ],
   [
     "a route without an asterisk",
     { routes: ["nexus.example/"] },
     workers,
     `edge.routes: nexus.example/; nexus.example/* as well; ${asks("https://nexus.example/health")}`,
-    "pulumi config set --path 'chrono:edge.routes[1]' 'nexus.example/*'",
+    "pulumi config set --stack production --path 'chrono:edge.routes[1]' 'nexus.example/*'",
   ],
   [
     "a route of http only",
     { routes: ["http://nexus.example/*"] },
     workers,
     `edge.routes: http://nexus.example/*; nexus.example/* as well; ${asks("https://nexus.example/health", "https://nexus.example/")}`,
-    "pulumi config set --path 'chrono:edge.routes[1]' 'nexus.example/*'",
+    "pulumi config set --stack production --path 'chrono:edge.routes[1]' 'nexus.example/*'",
   ],
   [
     "subhosts only",
     { routes: ["*.nexus.example/*"] },
     workers,
     "edge.hostname: nexus.example; a hostname of its routes and domains: *.nexus.example/*",
-    "",
+    "pulumi config set --stack production --path chrono:edge.hostname <value>",
   ],
   [
     "files below a path",
     { routes: ["nexus.example/edge/*"] },
     files,
     `edge.routes: nexus.example/edge/*; nexus.example/* as well; ${asks("https://nexus.example/", "https://nexus.example/switchyard-release.txt", "https://nexus.example/about")}`,
-    "pulumi config set --path 'chrono:edge.routes[1]' 'nexus.example/*'",
+    "pulumi config set --stack production --path 'chrono:edge.routes[1]' 'nexus.example/*'",
   ],
   [
     "a path of files",
     { routes: ["nexus.example/edge/*"], path: "/edge" },
     files,
     "edge.path: /edge; none: a file is found by the whole path, so files have a hostname of their own",
-    "pulumi config rm --path 'chrono:edge.path'",
+    "pulumi config rm --stack production --path chrono:edge.path",
   ],
 ])("what is asked where nothing leads is refused, with what mends it: %s", (_what, given, asked, text, command) => {
   const place = { accountId: account, zoneId: zone, hostname: "nexus.example", ...given };
   const found = problemsOf("production", place, asked);
   expect(found.map((problem) => problem.text)).toEqual([text]);
-  expect(found[0]?.command ?? "").toBe(command);
+  expect(found[0]?.command).toBe(command);
 });
 
 test.each<[object, EdgeAsked]>([
