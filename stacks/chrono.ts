@@ -196,7 +196,7 @@ function outsideOf({ publicUrl }: ChronoConfig): OutsideCheck[] {
   ];
 }
 
-/** A declaration of the environment is no part of a release: what is already placed is not another one because of it. */
+/** What the environment is declared to have. Changing this creates no new release. */
 function declaredConnections(config: ChronoConfig): DeclaredConnections {
   const { databaseReplicas: replicas, redisPersistence: persistence } = config;
   return {
