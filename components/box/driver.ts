@@ -15,8 +15,14 @@ const unknown: TargetObservation = { ...untouched, running: false, intact: false
 
 const lossOf = (error: unknown): Loss | null => (error instanceof LostConnectionError ? error.loss : null);
 
-/** What a box said of one system. */
+/**
+ * What a box said of one system.
+ * @throws UnreachableError where it cannot read what it keeps of it: that is no system that it has never heard of
+ */
 export function systemOn(observed: BoxObservation, system: string): TargetObservation {
+  const why = observed.unreadable?.[system];
+  if (why !== undefined)
+    throw new UnreachableError(`${system} on its box`, `what the box keeps of it: ${why}`);
   return observed.systems[system] ?? unknown;
 }
 

@@ -1,4 +1,4 @@
-import { redactor } from "../box/toolkit/evidence.ts";
+import { redactor } from "../box/toolkit/redact.ts";
 import type { ClusterApi, LiveObject } from "./api.ts";
 import { isReady, podsOf, restartsOf } from "./baker/pods.ts";
 import type { ClusterRelease } from "./manifest.ts";

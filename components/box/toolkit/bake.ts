@@ -5,9 +5,10 @@ import type { Finding } from "../../rollout/cutover/machine.ts";
 import type { ServiceManifest } from "../../rollout/manifest.ts";
 import { connectPostgres } from "./database.ts";
 import { emergencyStopOf } from "./emergency-stop.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type Policy, type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { doorOf, unitName } from "./units.ts";
 
 /** The bake on a box: the units' own state, health and metrics of each process, the database, requests at the doors. */

@@ -2,9 +2,9 @@ import type { SchemaManifest } from "../../rollout/manifest.ts";
 import { buildDirectory } from "./builds.ts";
 import { prepareCompose, runInImage } from "./compose.ts";
 import { isComposed } from "./compose-file.ts";
-import { redactor } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { run } from "./run.ts";
 import { environmentOf } from "./units.ts";
 

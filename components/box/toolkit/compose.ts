@@ -4,9 +4,9 @@ import type { PlacedRelease, ReleaseManifest } from "../../rollout/manifest.ts";
 import { type ComposeEngine, findEngine } from "./compose-engine.ts";
 import { type ComposedService, composed, composeFile, graceSeconds, projectName } from "./compose-file.ts";
 import { writeDurably } from "./durable.ts";
-import { redactor } from "./evidence.ts";
 import type { Host, Unit } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { run } from "./run.ts";
 import { environmentOf, releaseFolder, unitOf } from "./units.ts";
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { writeDurably } from "./durable.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets, systemDirectory } from "./records.ts";
+import { redactAll, redactor } from "./redact.ts";
 import { unitName } from "./units.ts";
 
 /** Evidence of a failed gate or bake: the journals of a release, what was measured; secrets redacted. */
@@ -36,7 +37,8 @@ export async function keepEvidence(
   const folder = join(systemDirectory(host, release.manifest.system), "evidence");
   const at = new Date().toISOString().replaceAll(":", "");
   const file = join(folder, `${at}-${release.manifest.release}-${step}.json`);
-  await writeDurably(file, `${redact(JSON.stringify({ step, measured, journals }, null, 2))}\n`);
+  const kept = redactAll(redact, { step, measured, journals });
+  await writeDurably(file, `${JSON.stringify(kept, null, 2)}\n`);
   await forgetOldest(folder);
   return {
     evidence: file,
@@ -48,21 +50,6 @@ export async function keepEvidence(
 export function journalText(journal: readonly string[]): string[] {
   if (journal.length === 0) return [];
   return [`last ${journal.length} journal lines:`, ...journal.map((line) => `  ${line}`)];
-}
-
-/** Replaces every secret value of more than three characters, and the password of one that is a URL, by a word. */
-export function redactor(secrets: readonly string[]): (text: string) => string {
-  const values = secrets
-    .flatMap((secret) => [secret, ...passwordOf(secret)])
-    .filter((value) => value.length > 3);
-  values.sort((a, b) => b.length - a.length);
-  return (text) => values.reduce((shown, value) => shown.replaceAll(value, "[secret]"), text);
-}
-
-function passwordOf(secret: string): string[] {
-  if (!URL.canParse(secret)) return [];
-  const { password } = new URL(secret);
-  return [password, decodeURIComponent(password)];
 }
 
 async function forgetOldest(folder: string): Promise<void> {

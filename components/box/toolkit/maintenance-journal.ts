@@ -1,9 +1,10 @@
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Finding } from "../../rollout/cutover/machine.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { doorsOf, unitName } from "./units.ts";
 
 /** The first seconds of a process that has just been started: no error in its journal (DEI-3, step 3.4). */

@@ -5,9 +5,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ask, type Request, type WholeAnswer } from "../../gates/ask.ts";
 import type { Finding } from "../../rollout/cutover/machine.ts";
 import type { MaintenanceManifest, ServiceManifest } from "../../rollout/manifest.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { checkServiceHealth } from "./service-health.ts";
 import { doorsOf, maintenanceFlag } from "./units.ts";
 

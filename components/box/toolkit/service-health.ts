@@ -1,9 +1,10 @@
 import type { Finding } from "../../rollout/cutover/machine.ts";
 import type { ServiceManifest } from "../../rollout/manifest.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import { probeUntilHealthy } from "./health.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 
 /** Health of one service of a placed release; bounded; a failing one keeps its last journal lines (CHR-7). */
 export async function checkServiceHealth(

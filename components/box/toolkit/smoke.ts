@@ -3,9 +3,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { ask } from "../../gates/ask.ts";
 import type { Finding } from "../../rollout/cutover/machine.ts";
 import type { ServiceManifest, SmokeCheck } from "../../rollout/manifest.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { unitName } from "./units.ts";
 
 /** Seconds that the journal may lag behind. */

@@ -1,9 +1,10 @@
 import { type OutsideCheck, verifyFromOutside } from "../../gates/outside.ts";
 import type { Finding } from "../../rollout/cutover/machine.ts";
 import { emergencyStopOf } from "./emergency-stop.ts";
-import { keepEvidence, redactor } from "./evidence.ts";
+import { keepEvidence } from "./evidence.ts";
 import type { Host } from "./host.ts";
 import { type ReleaseRecord, readSecrets } from "./records.ts";
+import { redactor } from "./redact.ts";
 import { doorsOf, unitName } from "./units.ts";
 
 /** The checks from outside on a box: through its front doors, and to whatever else their addresses name. */

@@ -30,14 +30,20 @@ async function reportReboot(
   });
 }
 
-/** Starts the singletons of what is confirmed, and of nothing else (ALL-6). */
+/** Starts the singletons of what is confirmed, and of nothing else (ALL-6). One that does not start holds no other up. */
 export async function startSingletons(host: Host): Promise<void> {
-  for (const system of await listSystems(host)) {
-    const { confirmed } = await readCutover(host, system);
-    const release = confirmed === null ? null : await findRelease(host, system, confirmed);
-    if (!release) continue;
-    for (const service of singletons(release)) await host.startUnit(unitName(release, service));
-  }
+  const systems = await listSystems(host);
+  const started = await Promise.allSettled(systems.map((system) => startSingletonsOf(host, system)));
+  for (const one of started) if (one.status === "rejected") throw one.reason;
+}
+
+async function startSingletonsOf(host: Host, system: string): Promise<void> {
+  const { confirmed } = await readCutover(host, system);
+  const release = confirmed === null ? null : await findRelease(host, system, confirmed);
+  if (!release) return;
+  const names = singletons(release).map((service) => unitName(release, service));
+  const started = await Promise.allSettled(names.map((name) => host.startUnit(name)));
+  for (const one of started) if (one.status === "rejected") throw one.reason;
 }
 
 /** Puts traffic where it belongs after taking back had failed (`switchyard recover`). A living baker is left alone. */

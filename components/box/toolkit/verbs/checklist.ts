@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { ChecklistError, goThrough, type Row, tableOf } from "../checklist.ts";
 import { items } from "../checklist-items.ts";
 import { writeDurably } from "../durable.ts";
-import { redactor } from "../evidence.ts";
 import type { Host } from "../host.ts";
 import { readPolicy, readSecrets, requireRelease, systemDirectory } from "../records.ts";
+import { redactor } from "../redact.ts";
 import type { Delivery } from "./preflight.ts";
 
 /**

@@ -14,13 +14,23 @@ export interface BoxObservation {
   /** Receipt of the last ground; null on a box that was never prepared. */
   readonly ground: string | null;
   readonly systems: Readonly<Record<string, TargetObservation>>;
+  /** Systems of which something kept here cannot be read, and why; absent: none. The others are none the worse for it. */
+  readonly unreadable?: Readonly<Record<string, string>>;
 }
 
 export async function observe(host: Host): Promise<BoxObservation> {
   const ground = await readJson<{ receipt: string }>(groundReceiptFile(host));
   const systems: Record<string, TargetObservation> = {};
-  for (const system of await listSystems(host)) systems[system] = await observeSystem(host, system);
-  return { ground: ground?.receipt ?? null, systems };
+  const unreadable: Record<string, string> = {};
+  for (const system of await listSystems(host)) {
+    try {
+      systems[system] = await observeSystem(host, system);
+    } catch (error) {
+      unreadable[system] = (error as Error).message;
+    }
+  }
+  const found = { ground: ground?.receipt ?? null, systems };
+  return Object.keys(unreadable).length === 0 ? found : { ...found, unreadable };
 }
 
 async function observeSystem(host: Host, system: string): Promise<TargetObservation> {
