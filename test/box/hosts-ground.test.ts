@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { bundleToolkit } from "../../components/box/toolkit-bundle.ts";
 import { until } from "../support/box/processes.ts";
 import { describeOnBox } from "../support/box/suite.ts";
 import { DrivenBox } from "../support/hosts/driven-box.ts";
@@ -38,6 +39,23 @@ describeOnBox("SystemdHost.ground", () => {
     expect(await on.serves(door)).toBeNull();
     expect(await on.say("ps -o user= -C haproxy")).toBe("haproxy");
     await on.call("closeDoor", door);
+  });
+
+  it("brings a toolkit again that a power cut has emptied, and takes none of its silence for done", async () => {
+    const { installer, sha256 } = await bundleToolkit();
+    const install = () => on.box.ssh("sh -s", { stdin: installer });
+    expect(await install()).toMatchObject({ code: 0, stdout: `{"toolkit":"${sha256}"}\n` });
+    const observed = await on.box.ssh("switchyard-box observe");
+    expect(observed).toMatchObject({ code: 0, stdout: expect.stringContaining('"systems"') });
+
+    await on.box.ssh(`truncate --size 0 /opt/switchyard/toolkit/${sha256}/switchyard-box.cjs`);
+    expect(await on.box.ssh("switchyard-box observe")).toMatchObject({
+      code: 127,
+      stdout: "",
+      stderr: expect.stringContaining("the toolkit on this box is damaged: the next update brings it again"),
+    });
+    expect(await install()).toMatchObject({ code: 0, stdout: `{"toolkit":"${sha256}"}\n` });
+    expect(await on.box.ssh("switchyard-box observe")).toMatchObject({ code: 0, stdout: observed.stdout });
   });
 
   it("leaves an HAProxy alone that somebody has configured", async () => {
