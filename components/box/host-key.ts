@@ -22,6 +22,28 @@ export function hostKeyOf(text: string): HostKey {
   throw new Error("failed to parse host key: expected `ssh-ed25519 AAAA…`, as `ssh-keyscan` prints it");
 }
 
+const kinds: readonly ServerHostKeyAlgorithm[] = [
+  ...(["ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"] as const),
+  ...(["rsa-sha2-512", "rsa-sha2-256"] as const),
+];
+
+/**
+ * Every kind, that of the pinned key first: a host that has it shows it, and of another host one sees which key it has.
+ * @param text a pinned key; of one that cannot be read nothing is known
+ */
+export function pinnedFirst(text: string | undefined): ServerHostKeyAlgorithm[] {
+  const pinned = algorithmsOf(text);
+  return [...pinned, ...kinds.filter((kind) => !pinned.includes(kind))];
+}
+
+function algorithmsOf(text: string | undefined): ServerHostKeyAlgorithm[] {
+  try {
+    return text === undefined ? [] : hostKeyOf(text).algorithms;
+  } catch {
+    return [];
+  }
+}
+
 function typeOf(blob: Buffer): string {
   if (blob.length < 4) return "";
   const length = blob.readUInt32BE(0);

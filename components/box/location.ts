@@ -4,6 +4,7 @@ import { Client } from "ssh2";
 import type { BoxConfig } from "../../stacks/config/box.ts";
 import { UnreachableError } from "../rollout/leg.ts";
 import type { Loss } from "../rollout/redial.ts";
+import { pinnedFirst } from "./host-key.ts";
 import { shellCommand } from "./quote.ts";
 
 /** Where a box is: this machine, or one over SSH by the user's agent. */
@@ -156,6 +157,7 @@ function runOverSsh(
       readyTimeout: Math.min(seconds, longestHandshake) * 1000,
       keepaliveInterval: alive.seconds * 1000,
       keepaliveCountMax: alive.unanswered,
+      algorithms: { serverHostKey: pinnedFirst(location.hostKey) },
       hostVerifier: (key: Buffer) => {
         offered = key.toString("base64");
         return !isHostKeyRefused(offered, location);

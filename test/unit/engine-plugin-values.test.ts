@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { hostKeyOf } from "../../components/box/host-key.ts";
 import { check } from "../../engine/plugins/command/check.ts";
 import { globPattern } from "../../engine/plugins/command/files.ts";
-import { hostKeyOf } from "../../engine/plugins/command/host-key.ts";
 import { quoted } from "../../engine/plugins/command/output.ts";
 import { resources } from "../../engine/plugins/command/schema.ts";
 import { changes } from "../../engine/plugins/protocol/diff.ts";

@@ -3,8 +3,8 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import ssh2, { type AuthenticationType, type Client, type ConnectConfig } from "ssh2";
+import { hostKeyOf } from "../../../components/box/host-key.ts";
 import type { Log } from "../protocol/log.ts";
-import { hostKeyOf } from "./host-key.ts";
 
 /** One end of a connection, without envelopes; `check` has filled the defaults in. */
 export interface End {

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import ssh2 from "ssh2";
+import { freshHostKey } from "../host-key.ts";
 
 const checkout = join(import.meta.dirname, "../../..");
 
@@ -14,16 +15,16 @@ export class ToolkitServer {
   readonly asked: string[] = [];
   private readonly server: ssh2.Server;
 
-  static async start(root: string): Promise<ToolkitServer> {
-    const server = new ToolkitServer(root);
+  /** @param hostKeys private keys, in the order in which the server offers their kinds */
+  static async start(root: string, hostKeys = [freshHostKey().private]): Promise<ToolkitServer> {
+    const server = new ToolkitServer(root, hostKeys);
     server.server.listen(0, "127.0.0.1");
     await once(server.server, "listening");
     return server;
   }
 
-  private constructor(root: string) {
-    const key = ssh2.utils.generateKeyPairSync("ed25519");
-    this.server = new ssh2.Server({ hostKeys: [key.private] }, (client) => {
+  private constructor(root: string, hostKeys: readonly string[]) {
+    this.server = new ssh2.Server({ hostKeys: [...hostKeys] }, (client) => {
       client.on("error", () => {});
       client.on("authentication", (context) => context.accept());
       client.on("session", (acceptSession) => {
