@@ -89,7 +89,11 @@ export async function switchyard(
 const defaultStack = ({ environment }: Pick<Surroundings, "environment">): string =>
   environment.SWITCHYARD_STACK || "development";
 
-function createProgram({ environment, stdout, stderr }: Surroundings, run: Run): Command {
+/** The words that there are, and what they take; `run` is given each command's body. */
+export function createProgram(
+  { environment, stdout, stderr }: Pick<Surroundings, "environment" | "stdout" | "stderr">,
+  run: Run,
+): Command {
   const program = new Command("switchyard")
     .description("A stack update is the deployment, and the way back.")
     .exitOverride()

@@ -213,9 +213,11 @@ function say(
       `TAKING BACK DID NOT HOLD: ${stuck.map(({ system }) => system).join(", ")}${why ? ` (${why.split("\n")[0]})` : ""}`,
     );
     for (const state of states) voice.error(stateText(state));
-    voice.error(
-      "`switchyard recover` clears what is in the way and tries again; `switchyard flip` moves traffic at once.",
-    );
+    const { stack } = session;
+    voice.error(`\`switchyard recover --stack ${stack}\` clears what is in the way and tries again.`);
+    for (const { system, back } of stuck)
+      if (back !== null)
+        voice.error(`\`switchyard flip ${system} --to ${back} --stack ${stack}\` moves its traffic at once.`);
   }
   voice.emit("result", {
     result: stuck.length > 0 ? "stuck" : "taken back",

@@ -34,6 +34,6 @@ export async function refuseIfServing(
   if (why.length === 0) return;
   throw new Error(
     `${system} ${release} (${fingerprint}) serves and is not deleted: ${why.join("; ")}. Make another release live first ` +
-      `(\`switchyard rollback ${system}\`), or arm a destroy (\`switchyard destroy --arm\`)`,
+      `(\`switchyard rollback --system ${system}\`), or arm a destroy (\`switchyard destroy --arm\`)`,
   );
 }

@@ -1,8 +1,8 @@
 import { rollbackToKept } from "../moves.ts";
 import { PinsError, pinsOf } from "../pins.ts";
-import { exit, observe, readPins, record } from "../session.ts";
-import { writePins } from "../stackfile.ts";
-import { isReachable } from "../targets.ts";
+import { exit, observe, readPins, record, type Session } from "../session.ts";
+import { type StackFile, writePins } from "../stackfile.ts";
+import { confirmedRelease, isReachable } from "../targets.ts";
 import { allowBad, type CommonOptions, type Define } from "./shape.ts";
 
 type Options = CommonOptions & { readonly to?: string; readonly reason: string; readonly allowBad?: boolean };
@@ -20,6 +20,7 @@ export const flip: Define = (program, run) => {
       run(options, async (session) => {
         const began = Date.now();
         const file = await readPins(session);
+        if (options.to === undefined) await refuseToGuess(session, file, system);
         const change = rollbackToKept(file.pins, system, {
           allowBad: options.allowBad === true,
           ...(options.to === undefined ? {} : { to: options.to }),
@@ -43,6 +44,25 @@ export const flip: Define = (program, run) => {
       }),
     );
 };
+
+/**
+ * After a taking back that failed the pins name what is to serve and the target serves something else: the kept release
+ * would then be one too far back.
+ * @throws PinsError with the command of each release that may be meant
+ */
+async function refuseToGuess(session: Session, file: StackFile, system: string): Promise<void> {
+  const { live, kept } = pinsOf(file.pins, system);
+  const serves = confirmedRelease((await observe(session, file))[system]);
+  if (serves === undefined || serves === live) return;
+  const known = [...(live === null ? [] : [live]), ...kept];
+  const commands = known.map((name) => `  switchyard flip ${system} --to ${name} --stack ${session.stack}`);
+  throw new PinsError(
+    [
+      `${system} serves ${serves ?? "nothing"}, and the pins say ${live ?? "nothing"}: say where traffic is to go. Nothing was moved.`,
+      ...commands,
+    ].join("\n"),
+  );
+}
 
 function placedAs(found: Parameters<typeof isReachable>[0], release: string): string | undefined {
   return isReachable(found) ? found.placed.find((each) => each.release === release)?.fingerprint : undefined;

@@ -294,6 +294,28 @@ describe("status and flip", () => {
     expect(await stackText()).toBe(config.replace("live: v2", "live: v1").replace("[v1]", "[v2]"));
   });
 
+  it("flip does not guess where the target serves another release than the pins name", async () => {
+    const back = config.replace("live: v2", "live: v1").replace("[v1]", "[v0]");
+    await writeFile(
+      join(checkout, "Pulumi.development.yaml"),
+      back.replace("    v2:", "    v0: {}\n    v2:"),
+    );
+    const { code, err } = await run("flip", "chrono");
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: [
+        "chrono serves v2, and the pins say v1: say where traffic is to go. Nothing was moved.",
+        "  switchyard flip chrono --to v1 --stack development",
+        "  switchyard flip chrono --to v0 --stack development\n",
+      ].join("\n"),
+    });
+    expect(flips).toEqual([]);
+    expect((await run("flip", "chrono", "--to", "v1")).code).toBe(0);
+    expect(flips).toEqual([
+      ["chrono", "111111111111", expect.objectContaining({ reason: "flipped by hand" })],
+    ]);
+  });
+
   it("flip leaves the pins alone when the target refuses", async () => {
     const flip = targets.flip;
     targets.flip = async () => {
