@@ -195,9 +195,25 @@ async function dropDatabases(database: VaultDatabase, names: RegExp): Promise<vo
   await asAdmin(database, async (admin) => {
     const { rows } = await admin.query<{ datname: string }>("SELECT datname FROM pg_database");
     for (const { datname } of rows.filter((row) => names.test(row.datname))) {
-      await admin.query(`DROP DATABASE ${quote(datname)} WITH (FORCE)`);
+      await dropDatabase(admin, datname);
     }
   });
+}
+
+/**
+ * FORCE is for sessions that are left. It needs the right to end each of them, which nobody but a superuser has of the
+ * server's own autovacuum; without FORCE the server ends that by itself.
+ */
+async function dropDatabase(admin: Client, name: string): Promise<void> {
+  try {
+    await admin.query(`DROP DATABASE ${quote(name)}`);
+  } catch (error) {
+    const objectInUse = "55006";
+    if ((error as { code?: string }).code !== objectInUse) throw error;
+    await admin.query(`DROP DATABASE ${quote(name)} WITH (FORCE)`).catch((forced: Error) => {
+      throw new Error(`the scratch database ${name} could not be dropped: ${forced.message}`);
+    });
+  }
 }
 
 /** A session with the right to make databases, in the database that every server has. */
