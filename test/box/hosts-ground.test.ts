@@ -41,6 +41,16 @@ describeOnBox("SystemdHost.ground", () => {
     await on.call("closeDoor", door);
   });
 
+  it("leaves an HAProxy alone that somebody has configured", async () => {
+    await on.box.ssh(
+      "systemctl unmask haproxy; printf 'defaults\\n mode http\\n timeout client 1s\\n timeout server 1s\\n " +
+        "timeout connect 1s\\nlisten mine\\n bind :7777\\n' >/etc/haproxy/haproxy.cfg; systemctl start haproxy",
+    );
+    await on.call("ground", spec);
+    expect(await on.say("systemctl is-active haproxy")).toBe("active");
+  });
+
+  // The last one: the command is the toolkit from here on, and not what drives the host.
   it("brings a toolkit again that a power cut has emptied, and takes none of its silence for done", async () => {
     const { installer, sha256 } = await bundleToolkit();
     const install = () => on.box.ssh("sh -s", { stdin: installer });
@@ -56,14 +66,5 @@ describeOnBox("SystemdHost.ground", () => {
     });
     expect(await install()).toMatchObject({ code: 0, stdout: `{"toolkit":"${sha256}"}\n` });
     expect(await on.box.ssh("switchyard-box observe")).toMatchObject({ code: 0, stdout: observed.stdout });
-  });
-
-  it("leaves an HAProxy alone that somebody has configured", async () => {
-    await on.box.ssh(
-      "systemctl unmask haproxy; printf 'defaults\\n mode http\\n timeout client 1s\\n timeout server 1s\\n " +
-        "timeout connect 1s\\nlisten mine\\n bind :7777\\n' >/etc/haproxy/haproxy.cfg; systemctl start haproxy",
-    );
-    await on.call("ground", spec);
-    expect(await on.say("systemctl is-active haproxy")).toBe("active");
   });
 });
