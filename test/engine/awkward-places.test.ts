@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync, renameSync, symlinkSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseDocument } from "yaml";
 import { Checkout, type Ended } from "../support/checkout.ts";
+import { freePort } from "../support/free-port.ts";
 
 /**
  * Where people's checkouts are: in a folder with a blank, a percent sign, a hash and an accent in its name, behind a
@@ -88,14 +88,4 @@ function pins(): Pins {
     kept: config["chrono:kept"]!,
     releases: config["chrono:releases"]!,
   };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Checkout, type Ended } from "../support/checkout.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** ALL-1, CHR-1, CHR-10: the development stack on this machine, by the real engine, without root. */
 let checkout: Checkout;
@@ -243,13 +243,4 @@ function ranSteps({ output }: Ended): string[] {
   ]
     .map(([, name, became]) => `${name} ${became}`)
     .filter((step, index, all) => all.indexOf(step) === index);
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

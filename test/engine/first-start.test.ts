@@ -1,7 +1,7 @@
-import { createServer } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { isScalar, visit } from "yaml";
 import { Checkout } from "../support/checkout.ts";
+import { freePort } from "../support/free-port.ts";
 
 /**
  * What README promises first: a new checkout, one command, all five systems live on this machine. The stack is the
@@ -11,7 +11,7 @@ let checkout: Checkout;
 
 beforeAll(async () => {
   checkout = new Checkout({ systems: ["chrono", "deia", "pod", "sanctum", "traider"], without: [] });
-  const ports = await freePorts(16);
+  const ports = await Promise.all(Array.from({ length: 16 }, freePort));
   checkout.editConfig((document) => {
     visit(document, {
       Pair: (_, { key, value }) => {
@@ -72,15 +72,4 @@ function portsOf(config: unknown): number[] {
   return Object.entries(config).flatMap(([key, value]) =>
     key === "port" ? [Number(value)] : portsOf(value),
   );
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const listening = servers.map(
-    (server) => new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve)),
-  );
-  await Promise.all(listening);
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

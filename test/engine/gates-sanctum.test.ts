@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ReleaseEvidence } from "../../components/gates/evidence.ts";
 import { engineEnvironment } from "../../engine/environment.ts";
 import { Checkout, type Ended } from "../support/checkout.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** SAN-3, SAN-4: Sanctum's runbook in development, by the real engine, its gates at small numbers for real. */
 let checkout: Checkout;
@@ -177,13 +177,4 @@ async function answer(port: number): Promise<string> {
   } catch {
     return "nothing";
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
