@@ -12,10 +12,10 @@ log.debug = async () => {};
 // Node strips the types in place, so its own stacks have the right lines without.
 Reflect.deleteProperty(Error, "prepareStackTrace");
 
-/** The program: config → environment → outputs. */
 const secretKeys = JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as string[];
+/** The program: config → environment → outputs. */
 export default await run().catch((error: unknown) => {
-  // These say what to do: where in the program they were thrown would only hide it.
+  // Their message says what to do. The stack that the SDK prints below an unknown error would hide it.
   const isForTheUser = error instanceof ConfigError || error instanceof UnreachableError;
   throw isForTheUser ? new pulumi.RunError(error.message) : error;
 });

@@ -26,7 +26,7 @@ type BoxArgs = Omit<BoxLegArgs, "box" | "observed" | "before"> & {
 
 interface PreparedBox {
   readonly box: Box;
-  readonly observe: (system: string) => TargetObservation | null;
+  readonly observe: (system: string) => Promise<TargetObservation | null>;
 }
 
 /**
@@ -53,7 +53,7 @@ export class Site {
     const { box, observe } = await this.box(location);
     const { system } = args;
     const vault = backedUp ? boxVault(this.stack, this.vault, { system, box, secrets: backedUp }) : null;
-    return new BoxLeg({ ...args, box, observed: observe(system), before: vault ? [vault] : [] });
+    return new BoxLeg({ ...args, box, observed: await observe(system), before: vault ? [vault] : [] });
   }
 
   /** A leg on the edge; in development on this machine. */
@@ -92,7 +92,9 @@ export class Site {
     const name = `box-${location === "local" ? "local" : location.host}`;
     const args = { location, observed, toolkit, newReceipt: this.newReceipt };
     const box = new Box(name, args, { dependsOn: location === "local" ? this.example : [] });
-    return { box, observe: (system) => (observed === null ? null : systemOn(observed, system)) };
+    const observe = async (system: string) =>
+      observed === null ? null : answer(async () => systemOn(observed, system));
+    return { box, observe };
   }
 }
 

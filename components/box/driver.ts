@@ -17,7 +17,7 @@ const lossOf = (error: unknown): Loss | null => (error instanceof LostConnection
 
 /**
  * What a box said of one system.
- * @throws UnreachableError where it cannot read what it keeps of it: that is no system that it has never heard of
+ * @throws UnreachableError where the box cannot read what it keeps of the system
  */
 export function systemOn(observed: BoxObservation, system: string): TargetObservation {
   const why = observed.unreadable?.[system];

@@ -1,5 +1,4 @@
-import { performance } from "node:perf_hooks";
-import { type OwnDelay, watchOwnDelay } from "./own-delay.ts";
+import { Bound } from "./own-delay.ts";
 
 /** One request of a gate or a bake, over HTTP. */
 
@@ -26,22 +25,13 @@ export interface Request {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /**
-   * Bound of the whole request, its answer's body included. What this process is late itself is given back, up to as
-   * long again: an answer that lies there is none that did not come. @default 5
-   */
+  /** Time that the other side has for its whole answer, the body included; see Bound. @default 5 */
   readonly seconds?: number;
 }
 
-/** Asks once. Never throws, never waits longer than its bound, follows no redirect. */
+/** Asks once. Never throws, waits no longer than its bound allows, follows no redirect. */
 export async function ask(url: string, request: Request = {}): Promise<WholeAnswer> {
-  const started = performance.now();
-  const own = watchOwnDelay();
-  const bound = new Bound((request.seconds ?? 5) * 1000, started, own);
-  const took = () => {
-    const milliseconds = Math.round(performance.now() - started);
-    return { milliseconds, ownMilliseconds: Math.min(milliseconds, own.milliseconds()) };
-  };
+  const bound = new Bound(request.seconds ?? 5);
   try {
     const response = await fetch(url, {
       method: request.method ?? "GET",
@@ -54,47 +44,12 @@ export async function ask(url: string, request: Request = {}): Promise<WholeAnsw
     const { status } = response;
     const ok = status >= 200 && status < 300;
     const headers = Object.fromEntries(response.headers);
-    return { ok, status, ...took(), detail: ok ? "" : text.slice(0, 200), headers, text };
+    return { ok, status, ...bound.took(), detail: ok ? "" : text.slice(0, 200), headers, text };
   } catch (error) {
     const { cause } = error as { cause?: { code?: string; message?: string } };
     const detail = cause?.code ?? cause?.message ?? (error as Error).message;
-    return { ok: false, status: 0, ...took(), detail, headers: {}, text: "" };
+    return { ok: false, status: 0, ...bound.took(), detail, headers: {}, text: "" };
   } finally {
     bound.end();
-    own.end();
-  }
-}
-
-/** Aborts once the other side has had so many milliseconds. */
-class Bound {
-  private readonly milliseconds: number;
-  private readonly started: number;
-  private readonly own: OwnDelay;
-  private readonly controller = new AbortController();
-  private timer: NodeJS.Timeout;
-
-  constructor(milliseconds: number, started: number, own: OwnDelay) {
-    this.milliseconds = milliseconds;
-    this.started = started;
-    this.own = own;
-    this.timer = setTimeout(() => this.check(), Math.ceil(milliseconds));
-  }
-
-  get signal(): AbortSignal {
-    return this.controller.signal;
-  }
-
-  end(): void {
-    clearTimeout(this.timer);
-  }
-
-  private check(): void {
-    const elapsed = performance.now() - this.started;
-    const left = this.milliseconds - (elapsed - this.own.milliseconds());
-    if (left > 1 && elapsed < 2 * this.milliseconds) {
-      this.timer = setTimeout(() => this.check(), Math.ceil(left));
-    } else {
-      this.controller.abort(new Error(`no answer within ${this.milliseconds / 1000} s`));
-    }
   }
 }

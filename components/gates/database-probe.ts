@@ -1,5 +1,6 @@
-import { performance } from "node:perf_hooks";
+import { once } from "node:events";
 import { ask } from "./ask.ts";
+import { Bound } from "./own-delay.ts";
 import type { Probe } from "./seen.ts";
 
 /** Bound of one look at a database. */
@@ -10,23 +11,22 @@ export const databaseSeconds = 5;
  * @param work connects anew each time: a session that was opened before an outage says nothing of the next one
  */
 export async function probeDatabase(work: () => Promise<unknown>, seconds = databaseSeconds): Promise<Probe> {
-  const started = performance.now();
-  const elapsed = () => (performance.now() - started) / 1000;
-  let timer: NodeJS.Timeout | undefined;
+  const bound = new Bound(seconds);
+  const elapsed = () => bound.took().milliseconds / 1000;
   try {
-    await Promise.race([
-      work(),
-      new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${seconds} s`)), seconds * 1000);
-      }),
-    ]);
+    await Promise.race([work(), expiryOf(bound.signal)]);
     return { kind: "database", ok: true, status: null, seconds: elapsed() };
   } catch (error) {
     const { message } = error as Error;
     return { kind: "database", ok: false, status: null, seconds: elapsed(), detail: message };
   } finally {
-    clearTimeout(timer);
+    bound.end();
   }
+}
+
+async function expiryOf(signal: AbortSignal): Promise<never> {
+  await once(signal, "abort");
+  throw signal.reason;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { performance } from "node:perf_hooks";
 
 /**
- * How long this process itself was late while it waited for something: a machine that is short of CPU lets a finished
- * answer lie, and a measured second is then no second of whoever was asked. One timer for all that wait; none without.
+ * How late this process itself was. On a machine that is short of CPU an answer has come and nobody looks at it: that
+ * time is not the other side's. One timer serves everybody who waits; nobody waits, no timer.
  */
 
 const everyMilliseconds = 20;
@@ -45,4 +45,47 @@ function tick(): void {
 function soFar(): number {
   const late = performance.now() - dueAt;
   return total + (late > ordinaryMilliseconds ? late : 0);
+}
+
+/**
+ * Time that the other side has. What this process is late itself is given back to it, up to as long again. Call `end`
+ * when the answer is there.
+ */
+export class Bound {
+  private readonly limit: number;
+  private readonly started = performance.now();
+  private readonly own = watchOwnDelay();
+  private readonly controller = new AbortController();
+  private timer: NodeJS.Timeout;
+
+  constructor(seconds: number) {
+    this.limit = seconds * 1000;
+    this.timer = setTimeout(() => this.check(), Math.ceil(this.limit));
+  }
+
+  /** Aborts when the time is over; its reason is an Error that says so. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** Milliseconds since the beginning, and how many of them may be this process' own. */
+  took(): { readonly milliseconds: number; readonly ownMilliseconds: number } {
+    const milliseconds = Math.round(performance.now() - this.started);
+    return { milliseconds, ownMilliseconds: Math.min(milliseconds, this.own.milliseconds()) };
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.own.end();
+  }
+
+  private check(): void {
+    const { milliseconds, ownMilliseconds } = this.took();
+    const left = this.limit - (milliseconds - ownMilliseconds);
+    if (left > 1 && milliseconds < 2 * this.limit) {
+      this.timer = setTimeout(() => this.check(), Math.ceil(left));
+    } else {
+      this.controller.abort(new Error(`no answer within ${this.limit / 1000} s`));
+    }
+  }
 }

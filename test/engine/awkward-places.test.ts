@@ -72,7 +72,9 @@ function overMounted(...words: readonly string[]): Promise<Ended> {
     "ln -sfn mounted.yaml Pulumi.development.yaml",
     'exec "$@"',
   ].join(" && ");
-  return checkout.start(["unshare", "--mount", "sh", "-c", mount, "sh", ...words]).ended;
+  // Whoever is not root may mount in a user namespace of their own.
+  const user = process.getuid?.() === 0 ? [] : ["--map-root-user"];
+  return checkout.start(["unshare", ...user, "--mount", "sh", "-c", mount, "sh", ...words]).ended;
 }
 
 interface Pins {

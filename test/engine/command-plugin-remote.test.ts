@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { Cable, freePort, makeKey, Sshd, startAgent } from "./command-plugin/sshd.ts";
+import { freePort } from "../support/free-port.ts";
+import { Cable, makeKey, Sshd, startAgent } from "./command-plugin/sshd.ts";
 import { otherPlugin, type Resource, type Spec, TestStack } from "./command-plugin/stack.ts";
 
 /** Commands on another host, through the real engine and OpenSSH's own server. */

@@ -4,9 +4,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { both } from "../support/both.ts";
 import { until } from "../support/box/processes.ts";
 import type { Ended } from "../support/checkout.ts";
+import { freePort } from "../support/free-port.ts";
 import { startLoad } from "../support/load/load.ts";
 import type { Trial } from "./edge-trial/program.ts";
-import { EdgeTrial, freePort } from "./edge-trial/trial.ts";
+import { EdgeTrial } from "./edge-trial/trial.ts";
 
 /** CHR-10, POD-4: a Worker on a real workerd, released, taken back and rolled back by the real engine. */
 let trial: EdgeTrial;

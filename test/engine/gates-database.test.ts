@@ -10,7 +10,6 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -21,6 +20,7 @@ import { probeDatabase } from "../../components/gates/database-probe.ts";
 import { lineText } from "../../components/gates/gate-report.ts";
 import { checkout } from "../../engine/checkout.ts";
 import { until } from "../support/box/processes.ts";
+import { freePort } from "../support/free-port.ts";
 
 /** POD-11's database access gate, and the bake's look at a database (POD-8, DEI-6), against a real PostgreSQL server. */
 const programs = programsFolder();
@@ -172,13 +172,4 @@ function programsFolder(): string | undefined {
     : [];
   const folders = [...versions, ...(process.env.PATH ?? "").split(":")];
   return folders.find((one) => existsSync(join(one, "initdb")) && existsSync(join(one, "postgres")));
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const listening = createServer().listen(0, "127.0.0.1", () => {
-      const address = listening.address();
-      listening.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

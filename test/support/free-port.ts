@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 const given = new Set<number>();
 
 /**
- * A port of this machine that nobody listens on, each given once. Below those that the kernel gives to outgoing connections and to whoever
- * asks for any: one of these may be taken again before a deployment listens on it.
+ * A port that nobody listens on; each is given once. It lies below the range from which the kernel takes ports for
+ * outgoing connections: one of those may be taken again before a deployment listens on it.
  */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {

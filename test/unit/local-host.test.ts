@@ -10,6 +10,7 @@ import { environmentFile } from "../../components/box/toolkit/environment-file.t
 import type { Door, Unit } from "../../components/box/toolkit/host.ts";
 import { LocalHost, stopSupervisor, supervisorStatus } from "../../components/box/toolkit/local-host.ts";
 import { until } from "../support/box/processes.ts";
+import { freePort } from "../support/free-port.ts";
 import { startLoad } from "../support/load/load.ts";
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -71,16 +72,6 @@ function ask(port: number, path = "/", agent?: Agent): Promise<string> {
       response.on("error", () => resolve("cut short"));
       response.on("end", () => resolve(text));
     }).on("error", () => resolve(""));
-  });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
   });
 }
 

@@ -21,8 +21,9 @@ import { UnreachableError } from "../../components/rollout/leg.ts";
 import { cutOverLegs, LegFailure } from "../../components/rollout/legs/cutover.ts";
 import type { PlacedRelease } from "../../components/rollout/manifest.ts";
 import { redialing } from "../../components/rollout/redial.ts";
-import { Cable, freePort } from "../engine/command-plugin/sshd.ts";
+import { Cable } from "../engine/command-plugin/sshd.ts";
 import { until } from "../support/box/processes.ts";
+import { freePort } from "../support/free-port.ts";
 import { ToolkitServer } from "../support/ssh/toolkit-server.ts";
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });

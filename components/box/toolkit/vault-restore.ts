@@ -201,8 +201,8 @@ async function dropDatabases(database: VaultDatabase, names: RegExp): Promise<vo
 }
 
 /**
- * FORCE is for sessions that are left. It needs the right to end each of them, which nobody but a superuser has of the
- * server's own autovacuum; without FORCE the server ends that by itself.
+ * Without FORCE the server ends its own autovacuum and refuses while sessions are left. FORCE ends these, too, but fails
+ * on an autovacuum, which only a superuser may end: so it comes second.
  */
 async function dropDatabase(admin: Client, name: string): Promise<void> {
   try {

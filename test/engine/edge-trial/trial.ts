@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { Checkout, type Ended } from "../../support/checkout.ts";
 import type { Trial } from "./program.ts";
@@ -157,13 +156,4 @@ export interface Observed {
 
 function readFileNames(folder: string): string[] {
   return readdirSync(folder).filter((name) => name.endsWith(".json"));
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Document } from "yaml";
 import type { CutoverState } from "../../../components/rollout/cutover/state.ts";
 import { Checkout } from "../checkout.ts";
+import { freePort } from "../free-port.ts";
 import { byFile, byHeader, byPage, Observer } from "./observer.ts";
 
 /** POD on its three legs and Chrono on its two, on this machine, on ports of their own. */
@@ -12,7 +12,7 @@ export class LeggedSystems {
   private readonly ports: readonly number[];
 
   static async start(systems: readonly ("pod" | "chrono")[]): Promise<LeggedSystems> {
-    return new LeggedSystems(systems, await freePorts(6));
+    return new LeggedSystems(systems, await Promise.all(Array.from({ length: 6 }, freePort)));
   }
 
   private constructor(systems: readonly string[], ports: readonly number[]) {
@@ -133,20 +133,4 @@ export class LeggedSystems {
   private get chronoPorts(): readonly [number, number, number] {
     return this.ports.slice(3) as unknown as [number, number, number];
   }
-}
-
-/** Free at this moment, each another one. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve) => {
-          const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

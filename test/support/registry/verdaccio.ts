@@ -10,12 +10,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { locked, toStderr } from "../box/cache.ts";
 import { until } from "../box/processes.ts";
+import { freePort } from "../free-port.ts";
 
 /** A real npm registry (Verdaccio) on this machine, empty and with no way to any other one. */
 export interface NpmRegistry {
@@ -104,14 +104,4 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ask } from "../../../components/gates/ask.ts";
+import { probeDatabase } from "../../../components/gates/database-probe.ts";
 import { Observation } from "../../../components/gates/observation.ts";
 import { watchOwnDelay } from "../../../components/gates/own-delay.ts";
 import { asProbe } from "../../../components/gates/request-probes.ts";
@@ -35,7 +36,8 @@ describe("what an answer took", () => {
     const answer = await asked;
     expect(answer.ok).toBe(true);
     expect(answer.milliseconds).toBeGreaterThanOrEqual(600);
-    expect(answer.milliseconds - answer.ownMilliseconds).toBeLessThan(100);
+    expect(answer.ownMilliseconds).toBeGreaterThanOrEqual(500);
+    expect(answer.ownMilliseconds).toBeLessThanOrEqual(answer.milliseconds);
   });
 
   it("is not cut off by a bound that passed while this process was late", async () => {
@@ -50,7 +52,6 @@ describe("what an answer took", () => {
     const answer = await ask(origin, { seconds: 0.3 });
     expect(answer).toMatchObject({ ok: false, status: 0, detail: "no answer within 0.3 s" });
     expect(answer.milliseconds).toBeGreaterThanOrEqual(300);
-    expect(answer.milliseconds - answer.ownMilliseconds).toBeLessThan(600);
   });
 
   it("counts a delay that begins before its own timer is due", () => {
@@ -58,6 +59,13 @@ describe("what an answer took", () => {
     stall(200);
     expect(own.milliseconds()).toBeGreaterThan(150);
     own.end();
+  });
+
+  it("of a database is not cut off either", async () => {
+    const looked = probeDatabase(() => fetch(origin), 0.4);
+    await turn();
+    stall(600);
+    expect(await looked).toMatchObject({ kind: "database", ok: true });
   });
 });
 

@@ -15,7 +15,7 @@ export async function boot(host: Host): Promise<void> {
   const resolved = await Promise.allSettled(systems.map((system) => resolvePending(host, system, "reboot")));
   for (const [index, system] of systems.entries()) await reportReboot(host, system, resolved[index]);
   await host.launch("singletons", ["start-singletons"]);
-  for (const one of resolved) if (one.status === "rejected") throw one.reason;
+  throwFirst(resolved);
 }
 
 /** Whoever asked for a cutover, and asks again once the machine is back, is told what became of it. */
@@ -33,8 +33,7 @@ async function reportReboot(
 /** Starts the singletons of what is confirmed, and of nothing else (ALL-6). One that does not start holds no other up. */
 export async function startSingletons(host: Host): Promise<void> {
   const systems = await listSystems(host);
-  const started = await Promise.allSettled(systems.map((system) => startSingletonsOf(host, system)));
-  for (const one of started) if (one.status === "rejected") throw one.reason;
+  throwFirst(await Promise.allSettled(systems.map((system) => startSingletonsOf(host, system))));
 }
 
 async function startSingletonsOf(host: Host, system: string): Promise<void> {
@@ -42,8 +41,12 @@ async function startSingletonsOf(host: Host, system: string): Promise<void> {
   const release = confirmed === null ? null : await findRelease(host, system, confirmed);
   if (!release) return;
   const names = singletons(release).map((service) => unitName(release, service));
-  const started = await Promise.allSettled(names.map((name) => host.startUnit(name)));
-  for (const one of started) if (one.status === "rejected") throw one.reason;
+  throwFirst(await Promise.allSettled(names.map((name) => host.startUnit(name))));
+}
+
+/** Each has had its turn: now the first failure is told. */
+function throwFirst(settled: readonly PromiseSettledResult<unknown>[]): void {
+  for (const one of settled) if (one.status === "rejected") throw one.reason;
 }
 
 /** Puts traffic where it belongs after taking back had failed (`switchyard recover`). A living baker is left alone. */

@@ -14,7 +14,7 @@ export interface BoxObservation {
   /** Receipt of the last ground; null on a box that was never prepared. */
   readonly ground: string | null;
   readonly systems: Readonly<Record<string, TargetObservation>>;
-  /** Systems of which something kept here cannot be read, and why; absent: none. The others are none the worse for it. */
+  /** Why a system cannot be observed, by its name; absent: all can. The others are in `systems`. */
   readonly unreadable?: Readonly<Record<string, string>>;
 }
 
